@@ -1,0 +1,183 @@
+"""One call while it runs: what is seen of it, and its end, which happens once."""
+
+import asyncio
+import sys
+import weakref
+from collections.abc import Callable
+from typing import Protocol
+
+from ._classify import classify
+from ._evidence import cancelled_within, cancelling, deadline_expired, running_task, shutting_down
+from ._faults import Faults
+from ._records import CallFacts, Ending, Evidence, Exit, Signal, Times, Verdict
+from ._upstream import Upstream
+
+
+class Sink(Protocol):
+    """Where a call reports to."""
+
+    clock: Callable[[], float]
+    faults: Faults
+
+    def opened(self, call: "Call") -> None:
+        """Take a call that has returned its stream."""
+
+    def ended(self, call: "Call", ending: Ending) -> None:
+        """Take the call's one end."""
+
+
+class Call:
+    """The mutable record of one LiteLLM call; times are seconds of the sink's clock.
+
+    The hot path (``chunks``, ``last_chunk``) is written by the stream's seam directly.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "baseline",
+        "call_id",
+        "cancel",
+        "cancel_delivered",
+        "chunks",
+        "clock",
+        "closing_since",
+        "describe",
+        "disconnect",
+        "driver",
+        "ended",
+        "first_chunk",
+        "is_stream",
+        "last_chunk",
+        "loop",
+        "parent",
+        "requesting",
+        "retriable",
+        "shutdown",
+        "signal",
+        "sink",
+        "start",
+        "stream",
+        "upstream",
+    )
+
+    def __init__(self, sink: Sink, describe: Callable[["Call"], CallFacts], parent: object) -> None:
+        self.sink = sink
+        self.describe = describe
+        """Tells what the call is; asked once, at its end or when its stream opens."""
+        self.parent = parent
+        """The context in which the call was made, for the span's parent."""
+        self.clock = sink.clock
+        self.start = self.clock()
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.driver: asyncio.Task[object] | None = None
+        self.baseline = 0
+        self.drive(running_task())
+        self.call_id: str | None = None
+        self.is_stream = False
+        self.requesting = True
+        """The call has not yet returned its result or stream."""
+        self.stream: weakref.ref[object] | None = None
+        """The stream that the caller holds; its death is the call's end."""
+        self.retriable = False
+        """It ended in an error of ours that LiteLLM may answer with another attempt."""
+        self.chunks = 0
+        self.first_chunk: float | None = None
+        self.last_chunk: float | None = None
+        self.disconnect: float | None = None
+        self.signal: Signal | None = None
+        self.cancel: asyncio.CancelledError | None = None
+        """The caller's own cancel, as thrown into the call."""
+        self.cancel_delivered: float | None = None
+        self.shutdown = False
+        self.closing_since: float | None = None
+        self.upstream: Upstream | None = None
+        self.ended = False
+
+    def drive(self, task: "asyncio.Task[object] | None") -> None:
+        """Note the task that drives the call from now on."""
+        self.driver = task
+        self.baseline = cancelling(task)
+        self.loop = None if task is None else task.get_loop()
+
+    def rise(self) -> int:
+        """Return by how much the driver's ``cancelling()`` has risen since it began to drive."""
+        return cancelling(self.driver) - self.baseline
+
+    def thrown(self, exc: BaseException) -> None:
+        """Note an exception that is being thrown into the call, before anything unwinds."""
+        if not isinstance(exc, asyncio.CancelledError) or self.ended:
+            return
+        if self.cancel_delivered is None:
+            self.cancel_delivered = self.clock()
+            self.shutdown = shutting_down(sys._getframe(1))
+        if self.cancel is None and self.rise() > 0:
+            self.cancel = exc
+
+    def is_internal(self, exc: BaseException) -> bool:
+        """Return whether the exception is, or hides, a cancel that nobody asked this task for."""
+        return self.rise() <= 0 and cancelled_within(exc) is not None
+
+    def disconnected(self, signal: Signal, at: float) -> None:
+        """Note that the server learned of the client's going; the first word counts."""
+        if self.disconnect is None and not self.ended:
+            self.disconnect = at
+            self.signal = signal
+
+    def end(
+        self, exit_: Exit, exc: BaseException | None = None, *, by_guard: bool = False
+    ) -> Verdict | None:
+        """End the call, once; return what it means, or None where it had ended. Never raises."""
+        if self.ended:
+            return None
+        self.ended = True
+        self.requesting = False
+        try:
+            ending = self._ending(exit_, exc, by_guard=by_guard)
+            self.sink.ended(self, ending)
+            return ending.verdict
+        except Exception as fault:  # noqa: BLE001 - ours: the host's call goes on
+            self.sink.faults.note("call.end", fault)
+            return None
+        finally:
+            # The record may be kept for the upstream's close; the host's objects are not.
+            self.driver = self.parent = self.cancel = self.stream = None
+
+    def _ending(self, exit_: Exit, exc: BaseException | None, *, by_guard: bool) -> Ending:
+        now = self.clock()
+        verdict = classify(
+            Evidence(
+                exit=exit_,
+                cancelling_rise=self.rise(),
+                delivered=self.cancel is not None,
+                cancelled_within=cancelled_within(exc) is not None,
+                chunks=self.chunks,
+                closing=self.closing_since is not None,
+                deadline=deadline_expired(self.driver, since=self.start),
+                shutdown=self.shutdown,
+                disconnect=self.signal,
+                driver_done=self.driver is not None and self.driver.done(),
+                by_guard=by_guard,
+            )
+        )
+        upstream = self.upstream
+        # Asked before its time is read: the asking notes a close by the transport itself.
+        upstream_open = upstream is not None and upstream.is_open(now)
+        return Ending(
+            facts=self.describe(self),
+            verdict=verdict,
+            times=Times(
+                start=self.start,
+                end=now,
+                first_chunk=self.first_chunk,
+                disconnect=self._disconnect(now),
+                cancel_delivered=self.cancel_delivered,
+                upstream_closed=None if upstream is None else upstream.closed_at,
+            ),
+            chunks=self.chunks,
+            error_type=None if exc is None else type(exc).__qualname__,
+            upstream_open=upstream_open,
+        )
+
+    def _disconnect(self, now: float) -> float:
+        known = (self.disconnect, self.cancel_delivered, self.closing_since)
+        return next((moment for moment in known if moment is not None), now)

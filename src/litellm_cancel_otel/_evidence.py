@@ -1,0 +1,66 @@
+"""Reading what asyncio knows about the running task: no state of our own, nothing changed."""
+
+import asyncio
+from asyncio import runners
+from types import FrameType
+from weakref import WeakKeyDictionary
+
+_CANCEL_ALL_TASKS = runners._cancel_all_tasks.__code__  # type: ignore[attr-defined]
+
+
+def running_task() -> "asyncio.Task[object] | None":
+    """Return the task that runs now, or None where there is none."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no running loop: the coroutine is driven by hand
+        return None
+
+
+def cancelling(task: "asyncio.Task[object] | None") -> int:
+    """Return how often the task has been told to stop and not taken back; 0 for no task."""
+    if task is None:
+        return 0
+    try:
+        return task.cancelling()
+    except AttributeError:  # a loop's own task class from before asyncio.Task.cancelling
+        return 0
+
+
+def cancelled_within(exc: BaseException | None) -> asyncio.CancelledError | None:
+    """Return the first CancelledError in the exception or its chain of causes, or None.
+
+    A timeout is none, though asyncio raises ``TimeoutError`` from the cancel that it came by.
+    """
+    seen: set[int] = set()
+    while exc is not None and id(exc) not in seen and not isinstance(exc, TimeoutError):
+        if isinstance(exc, asyncio.CancelledError):
+            return exc
+        seen.add(id(exc))
+        exc = exc.__cause__ or (None if exc.__suppress_context__ else exc.__context__)
+    return None
+
+
+def shutting_down(frame: FrameType | None) -> bool:
+    """Return whether a runner's last act, cancelling every task, is what runs this frame.
+
+    ``asyncio.run`` and ``asyncio.Runner`` cancel what is left and then drive the loop until it
+    has ended, so that their function stands further up the stack: proof, not a guess.
+    """
+    while frame is not None:
+        if frame.f_code is _CANCEL_ALL_TASKS:
+            return True
+        frame = frame.f_back
+    return False
+
+
+_deadlines: "WeakKeyDictionary[asyncio.Future[object], float]" = WeakKeyDictionary()
+
+
+def note_deadline(task: "asyncio.Future[object]", at: float) -> None:
+    """Note that a deadline of asyncio's own expired and told the task to stop."""
+    _deadlines[task] = at
+
+
+def deadline_expired(task: "asyncio.Future[object] | None", *, since: float) -> bool:
+    """Return whether such a deadline of the task's expired at or after a moment."""
+    return task is not None and _deadlines.get(task, -1.0) >= since

@@ -1,0 +1,121 @@
+"""Turns endings into telemetry: the only place that makes spans and measurements of calls."""
+
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, set_span_in_context
+
+from . import _semconv as sc
+from . import _spans
+from ._instruments import Instruments, Key
+from ._records import Ending, Outcome
+from ._spans import Spans
+from ._timeline import since_disconnect, wall_clock
+
+
+class Recorder:
+    """Records each ending once, and a late close of the provider's response after it.
+
+    ``spans`` says which calls get a span: ``cancelled``, ``all`` or ``none``.
+    """
+
+    def __init__(
+        self,
+        spans: Spans,
+        instruments: Instruments,
+        which: Literal["cancelled", "all", "none"],
+        clock: Callable[[], float],
+    ) -> None:
+        self.instruments = instruments
+        self._spans = spans
+        self._which = which
+        self._clock = clock
+        self._late: set[LateClose] = set()
+
+    def record(self, ending: Ending, parent: Context | None) -> "LateClose | None":
+        """Record a call's end; return who waits for the upstream's close, where it is still open."""
+        key = self.instruments.key(ending.facts)
+        verdict = ending.verdict
+        self.instruments.count(key, verdict.outcome)
+        if verdict.swallowed:
+            self.instruments.swallowed(key, "call")
+        cancelled = verdict.outcome is Outcome.CANCELLED
+        if not cancelled and self._which != "all":
+            return None
+        kind = _cancellation_type(ending) if cancelled else None
+        now, now_ns = self._clock(), time.time_ns()
+        span = None
+        context = parent if parent is not None else Context()
+        if self._which != "none":
+            span = self._spans.start(ending, kind, parent, now, now_ns)
+            context = set_span_in_context(span, context)
+        late = None
+        if kind is not None:
+            self.instruments.cancelled(key, kind, ending, context)
+            if ending.upstream_open:
+                late = LateClose(self, span, key, kind, ending, context)
+                self._late.add(late)
+        if span is not None and late is None:
+            span.end(wall_clock(ending.times.end, now, now_ns))
+        return late
+
+    def flush(self) -> None:
+        """End every span that still waits for its upstream's close."""
+        for late in list(self._late):
+            late.give_up()
+
+    def close(self) -> None:
+        """Flush, and report nothing more."""
+        self.flush()
+        self.instruments.silence()
+
+
+class LateClose:
+    """Waits for the provider's response to close after its call has ended.
+
+    The span is held back until then, so that it can say when; ``give_up`` lets it go without.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        span: Span | None,
+        key: Key,
+        kind: str,
+        ending: Ending,
+        context: Context,
+    ) -> None:
+        self._recorder = recorder
+        self._span = span
+        self._key = key
+        self._kind = kind
+        self._ending = ending
+        self._context = context
+
+    def closed(self, at: float) -> None:
+        """Measure the close, on the span too where it has not been let go."""
+        seconds = since_disconnect(self._ending.times, at)
+        if seconds is not None:
+            if self._span is not None:
+                now, now_ns = self._recorder._clock(), time.time_ns()
+                _spans.upstream_closed(self._span, seconds, wall_clock(at, now, now_ns))
+            self._recorder.instruments.upstream_closed(
+                self._key, self._kind, self._ending, seconds, self._context
+            )
+        self.give_up()
+
+    def give_up(self) -> None:
+        """End the span with the time at which the call ended."""
+        self._recorder._late.discard(self)
+        if self._span is not None:
+            now, now_ns = self._recorder._clock(), time.time_ns()
+            self._span.end(wall_clock(self._ending.times.end, now, now_ns))
+            self._span = None
+
+
+def _cancellation_type(ending: Ending) -> str:
+    if ending.verdict.external:
+        return sc.EXTERNAL
+    return sc.internal_cancellation_type(ending.facts.provider)

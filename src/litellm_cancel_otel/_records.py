@@ -1,0 +1,146 @@
+"""The words of a call's life as frozen records: what was seen (evidence), what it means (verdict)."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """How a call ended."""
+
+    COMPLETED = "completed"
+    ERROR = "error"
+    CANCELLED = "cancelled"
+
+
+class Source(StrEnum):
+    """Who cancelled; what is not known for sure is ``task_cancel``."""
+
+    CLIENT_DISCONNECT = "client_disconnect"
+    DEADLINE = "deadline"
+    TASK_CANCEL = "task_cancel"
+    SHUTDOWN = "shutdown"
+    ACLOSE = "aclose"
+    ABANDONED = "abandoned"
+    PROVIDER = "provider"
+
+
+class Phase(StrEnum):
+    """Where the call was when it was cancelled; ``request`` lasts until the first chunk."""
+
+    REQUEST = "request"
+    STREAMING = "streaming"
+    CLOSING = "closing"
+
+
+class Signal(StrEnum):
+    """How the disconnect was learned."""
+
+    ASGI_RECEIVE = "asgi_receive"
+    ASGI_SEND = "asgi_send"
+    CANCEL = "cancel"
+    TASK_DONE = "task_done"
+    ACLOSE = "aclose"
+    GC = "gc"
+
+
+class EndedBy(StrEnum):
+    """What ran the consumer's finally."""
+
+    EXCEPTION = "exception"
+    ACLOSE = "aclose"
+    GUARD = "guard"
+    GC = "gc"
+
+
+class Exit(StrEnum):
+    """The way in which control left the call for the last time."""
+
+    RETURNED = "returned"
+    """The result, or the stream's end, reached the caller."""
+    RAISED = "raised"
+    """An exception other than a cancel reached the caller."""
+    CANCELLED = "cancelled"
+    """A CancelledError came out of the call."""
+    CLOSED = "closed"
+    """The consumer closed the stream."""
+    DROPPED = "dropped"
+    """Nobody refers to the call or stream any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was seen of one call's end; everything that the verdict rests on."""
+
+    exit: Exit
+    cancelling_rise: int = 0
+    """The driver's ``cancelling()`` now, less what it was when it began to drive the call."""
+    delivered: bool = False
+    """The caller's cancel was thrown into the call."""
+    cancelled_within: bool = False
+    """A CancelledError is the exception that came out, or in its chain of causes."""
+    chunks: int = 0
+    closing: bool = False
+    """The stream's ``aclose()`` had begun."""
+    deadline: bool = False
+    """An ``asyncio.timeout`` on this task expired during the call."""
+    shutdown: bool = False
+    """The event loop's runner was cancelling every task."""
+    disconnect: Signal | None = None
+    """How the server said that the client went away, where it did."""
+    driver_done: bool = False
+    """The driver had ended before the stream did."""
+    by_guard: bool = False
+    """The guard closed the stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a call's end means; the cancel's attributes are None where it was none."""
+
+    outcome: Outcome
+    external: bool = False
+    source: Source | None = None
+    phase: Phase | None = None
+    signal: Signal | None = None
+    ended_by: EndedBy | None = None
+    swallowed: bool = False
+    """The call returned although its task had been told to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallFacts:
+    """What is known of a call apart from its end. ``provider`` is LiteLLM's name."""
+
+    operation: str
+    provider: str
+    model: str
+    stream: bool
+    call_id: str | None = None
+    response_model: str | None = None
+    server_address: str | None = None
+    server_port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """When what happened, in seconds of one monotonic clock; None for what did not."""
+
+    start: float
+    end: float
+    first_chunk: float | None = None
+    disconnect: float | None = None
+    cancel_delivered: float | None = None
+    upstream_closed: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """One call's end, complete: what the recorder turns into a span and measurements."""
+
+    facts: CallFacts
+    verdict: Verdict
+    times: Times
+    chunks: int = 0
+    error_type: str | None = None
+    upstream_open: bool = False
+    """The provider's response was still open when the call ended."""

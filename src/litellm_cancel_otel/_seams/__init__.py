@@ -1,0 +1,68 @@
+"""Where this package hooks into LiteLLM, its HTTP clients and asyncio; nothing else knows how.
+
+Every seam is a patch that puts itself back. One that is not where it is expected, in a LiteLLM
+older or newer than those this package knows, is left out and named; the others work.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.metadata import version
+from typing import Final
+
+from .._tracker import Tracker
+from . import azure, calls, deadlines, upstream
+from .active import ACTIVE
+from .patching import SeamMissing, Undo
+
+log = logging.getLogger("litellm_cancel_otel")
+
+_undo: Final[list[Undo]] = []
+_users: Final[list[Tracker]] = []
+
+Install = Callable[[], list[Undo]]
+
+
+def seams() -> Iterator[Install]:
+    """Yield what installs each seam."""
+    for entry in calls.ENTRY_POINTS:
+        yield partial(calls.install, entry)
+    for handler in azure.HANDLERS:
+        yield partial(azure.install, *handler)
+    yield upstream.install
+    yield deadlines.install
+
+
+def install(tracker: Tracker) -> list[str]:
+    """Let a tracker see every call from now on; return what could not be hooked into."""
+    ACTIVE.add(tracker)
+    _users.append(tracker)
+    if len(_users) > 1:  # the seams are there
+        return []
+    missing: list[str] = []
+    for seam in seams():
+        try:
+            _undo.extend(seam())
+        except SeamMissing as exc:
+            missing.append(str(exc))
+        except Exception as fault:  # noqa: BLE001 - a LiteLLM unlike any that is known: the rest goes on
+            missing.append(f"{seam}: {fault!r}")
+    if missing:
+        log.warning(
+            "litellm %s is not quite as this package knows it; not watched: %s. Everything else "
+            "is. Look for a newer litellm-cancel-otel, or run `litellm-cancel-otel doctor`.",
+            version("litellm"),
+            "; ".join(missing),
+        )
+    return missing
+
+
+def uninstall(tracker: Tracker) -> None:
+    """Undo an install; the last one puts every seam back."""
+    if tracker not in _users:
+        return
+    _users.remove(tracker)
+    ACTIVE.remove(tracker)
+    if not _users:
+        while _undo:
+            _undo.pop()()

@@ -1,0 +1,254 @@
+"""LiteLLM's entry points: every asynchronous call begins and ends here, whoever imported what when.
+
+An application may hold ``acompletion`` from long before the telemetry was created, so replacing
+``litellm.acompletion`` would miss it. The function object stays; its code is exchanged for a
+trampoline that awaits the original. Inside LiteLLM's ``@client`` decorator, one level further in,
+the decorated function is a closure cell: exchanging its content shows each attempt of a retried
+call, at a place from which LiteLLM's own error handling still acts on what comes out.
+"""
+
+import functools
+import importlib
+import inspect
+from asyncio import CancelledError
+from collections.abc import Callable, Coroutine, Iterator
+from types import CodeType, FunctionType
+from typing import Any, NamedTuple
+
+from .._call import Call
+from .._records import Exit
+from .active import ACTIVE, CURRENT, call_in_progress, reset
+from .facts import Description, describe
+from .internal import mapped_error
+from .patching import SeamMissing, Undo
+from .steps import Step
+from .streams import watch_result
+
+Original = Callable[..., Coroutine[Any, Any, Any]]
+
+
+class EntryPoint(NamedTuple):
+    """An asynchronous function of LiteLLM's and the operation that it makes."""
+
+    module: str
+    name: str
+    operation: str
+    optional: bool = False
+    """Not there in every version that is supported."""
+
+
+ENTRY_POINTS = (
+    EntryPoint("litellm", "acompletion", "chat"),
+    EntryPoint("litellm", "atext_completion", "text_completion"),
+    EntryPoint("litellm", "aembedding", "embeddings"),
+    EntryPoint("litellm", "aresponses", "responses"),
+    EntryPoint("litellm", "anthropic_messages", "messages"),
+    EntryPoint("litellm", "aimage_generation", "image_generation"),
+    EntryPoint("litellm", "aimage_edit", "image_edit"),
+    EntryPoint("litellm", "aimage_variation", "image_variation"),
+    EntryPoint("litellm", "atranscription", "transcription"),
+    EntryPoint("litellm", "aspeech", "speech"),
+    EntryPoint("litellm", "amoderation", "moderation"),
+    EntryPoint("litellm", "arerank", "rerank"),
+    EntryPoint("litellm", "allm_passthrough_route", "pass_through"),
+    EntryPoint("litellm.google_genai.main", "agenerate_content", "generate_content", True),
+    EntryPoint("litellm.google_genai.main", "agenerate_content_stream", "generate_content", True),
+)
+
+
+def install(entry: EntryPoint) -> list[Undo]:
+    """Watch one entry point; raise SeamMissing where it is not as expected."""
+    try:
+        public = getattr(importlib.import_module(entry.module), entry.name)
+    except (ImportError, AttributeError):
+        if entry.optional:
+            return []
+        raise SeamMissing(f"{entry.module}.{entry.name} is not there") from None
+    functions = list(_chain(public))
+    if not functions:
+        raise SeamMissing(f"{entry.module}.{entry.name} is not a coroutine function")
+    # The innermost is what @client decorates: LiteLLM's own code, reached through the cell.
+    outer = functions[:-1] or functions
+    undo = [_exchange_code(function, entry.operation) for function in outer]
+    cells = [cell for function in outer for cell in _decorated(function)]
+    undo += [_exchange_content(cell, entry.operation) for cell in cells]
+    return undo
+
+
+def _chain(function: object) -> Iterator[FunctionType]:
+    """Yield the coroutine functions from the public one down to what it wraps."""
+    seen: set[int] = set()
+    while function is not None and id(function) not in seen:
+        seen.add(id(function))
+        if isinstance(function, FunctionType) and inspect.iscoroutinefunction(function):
+            yield function
+        function = getattr(function, "__wrapped__", None)
+
+
+def _decorated(function: FunctionType) -> list[Any]:
+    names = function.__code__.co_freevars
+    return [
+        cell
+        for name, cell in zip(names, function.__closure__ or (), strict=True)
+        if name == "original_function"
+    ]
+
+
+def _exchange_code(function: FunctionType, operation: str) -> Undo:
+    code, kwdefaults = function.__code__, function.__kwdefaults__
+    original = FunctionType(
+        code, function.__globals__, function.__name__, function.__defaults__, function.__closure__
+    )
+    original.__kwdefaults__ = kwdefaults
+    trampoline = _trampoline(code)
+    function.__code__ = trampoline
+    # A default of the function's own carries what the trampoline calls: LiteLLM's module
+    # globals, which its code would otherwise look names up in, stay as they are.
+    function.__kwdefaults__ = {_SLOT: _watched(original, operation)}
+
+    def undo() -> None:
+        if function.__code__ is trampoline:
+            function.__code__ = code
+            function.__kwdefaults__ = kwdefaults  # type: ignore[assignment]  # None is what it was
+
+    return undo
+
+
+_SLOT = "_litellm_cancel_otel"
+
+
+def _trampoline(code: CodeType) -> CodeType:
+    """Return code that may stand in for another: same name, same number of closure cells."""
+    cells = [f"cell_{number}" for number in range(len(code.co_freevars))]
+    source = "\n".join(
+        [
+            f"def outer({', '.join(cells)}):",
+            f"    async def entry(*args, {_SLOT}, **kwargs):",
+            *(f"        if False: {cell}" for cell in cells),  # makes it a cell, costs nothing
+            f"        return await {_SLOT}(args, kwargs)",
+        ]
+    )
+    module = compile(source, "<litellm-cancel-otel>", "exec")
+    outer = next(const for const in module.co_consts if isinstance(const, CodeType))
+    entry = next(const for const in outer.co_consts if isinstance(const, CodeType))
+    return entry.replace(co_name=code.co_name, co_qualname=code.co_qualname)
+
+
+Watched = Callable[[tuple[Any, ...], dict[str, Any]], Coroutine[Any, Any, Any]]
+
+
+def _watched(original: Original, operation: str) -> Watched:
+    async def watched(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        # LiteLLM's bridges make one call of another; the outermost is the one the user made.
+        # With fallbacks it is the other way round: the outer call only tries one after another.
+        if ACTIVE.tracker is None or kwargs.get("fallbacks") or call_in_progress() is not None:
+            return await original(*args, **kwargs)
+        call = _begin(describe(operation, args, kwargs))
+        if call is None:
+            return await original(*args, **kwargs)
+        token = CURRENT.set(call)
+        try:
+            result = await Step(original(*args, **kwargs), call.thrown)
+        except BaseException as exc:  # the host's: noted, and the same object raised again
+            _failed(exc)
+            raise
+        else:
+            return _returned(result)
+        finally:
+            reset(token)
+
+    return watched
+
+
+def _begin(description: Description) -> Call | None:
+    tracker = ACTIVE.tracker
+    if tracker is None:
+        return None
+    try:
+        return tracker.begin(description)
+    except Exception as fault:  # noqa: BLE001 - ours: the host's call goes on unwatched
+        tracker.faults.note("call.begin", fault)
+        return None
+
+
+def _failed(exc: BaseException) -> None:
+    # Not the call that began here: a retry may have begun another since.
+    call = CURRENT.get()
+    if call is None or call.ended:
+        return
+    if isinstance(exc, GeneratorExit):
+        call.end(Exit.DROPPED)
+    elif isinstance(exc, CancelledError):
+        call.end(Exit.CANCELLED, exc)
+    else:
+        call.end(Exit.RAISED, exc)
+
+
+def _returned(result: Any) -> Any:
+    call = CURRENT.get()
+    if call is None or call.ended:
+        return result
+    try:
+        return watch_result(result, call)
+    except Exception as fault:  # noqa: BLE001 - ours: the caller gets LiteLLM's own result
+        call.sink.faults.note("stream.watch", fault)
+        call.end(Exit.RETURNED)
+        return result
+
+
+def _exchange_content(cell: Any, operation: str) -> Undo:
+    original = cell.cell_contents
+    attempt = _attempt(original, operation)
+    cell.cell_contents = attempt
+
+    def undo() -> None:
+        if cell.cell_contents is attempt:
+            cell.cell_contents = original
+
+    return undo
+
+
+def _attempt(original: Original, operation: str) -> Original:
+    @functools.wraps(original)
+    async def attempt(*args: Any, **kwargs: Any) -> Any:
+        call = _attempted(operation, args, kwargs)
+        if call is None:
+            return await original(*args, **kwargs)
+        try:
+            return await Step(original(*args, **kwargs), call.thrown)
+        except BaseException as exc:  # the host's: raised again but for an internal cancel
+            error = _converted(call, exc)
+            if error is None:
+                raise
+        raise error
+
+    return attempt
+
+
+def _attempted(operation: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
+    """Return the call that this attempt is part of; a retry after an internal cancel begins one."""
+    call = CURRENT.get()
+    if call is None or ACTIVE.tracker is None:
+        return None
+    if call.ended and call.retriable:
+        call = _begin(describe(operation, args, kwargs))
+        CURRENT.set(call)
+    elif call_in_progress() is None:
+        return None
+    if call is not None and isinstance(call.describe, Description):
+        if call.describe.logging is None:
+            call.describe.logging = kwargs.get("litellm_logging_obj")
+    return call
+
+
+def _converted(call: Call, exc: BaseException) -> Exception | None:
+    try:
+        if call.ended or not isinstance(exc, CancelledError) or not call.is_internal(exc):
+            return None
+        error = mapped_error(call, exc)
+        call.end(Exit.CANCELLED, exc)
+        call.retriable = True
+    except Exception as fault:  # noqa: BLE001 - ours: the host's exception goes on
+        call.sink.faults.note("attempt", fault)
+        return None
+    return error

@@ -1,0 +1,55 @@
+"""Evidence of deadlines: asyncio's own timeouts say so when they tell a task to stop.
+
+``asyncio.timeout`` and, from Python 3.12, ``asyncio.wait_for`` cancel their task without a word
+of why. Before 3.12 ``wait_for`` cancels a task of its own.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+from .._evidence import cancelling, note_deadline, running_task
+from .active import ACTIVE
+from .patching import Undo, replace
+
+
+def install() -> list[Undo]:
+    """Hook in where a timeout expires."""
+    undo = [_watch_timeout()]
+    if sys.version_info < (3, 12):
+        undo.append(_watch_wait_for())
+    return undo
+
+
+def _now() -> float:
+    tracker = ACTIVE.tracker
+    return time.perf_counter() if tracker is None else tracker.clock()
+
+
+def _watch_timeout() -> Undo:
+    original = asyncio.Timeout._on_timeout  # type: ignore[attr-defined]
+
+    def _on_timeout(self: asyncio.Timeout) -> None:
+        task = getattr(self, "_task", None)
+        if task is not None:
+            note_deadline(task, _now())
+        original(self)
+
+    return replace(asyncio.Timeout, "_on_timeout", _on_timeout)
+
+
+def _watch_wait_for() -> Undo:
+    from asyncio import tasks
+
+    original = tasks._cancel_and_wait  # type: ignore[attr-defined]
+
+    def _cancel_and_wait(fut: "asyncio.Future[object]", loop: Any) -> Coroutine[Any, Any, None]:
+        # wait_for also comes here when it was itself cancelled: then no deadline has passed.
+        if not cancelling(running_task()):
+            note_deadline(fut, _now())
+        result: Coroutine[Any, Any, None] = original(fut, loop)
+        return result
+
+    return replace(tasks, "_cancel_and_wait", _cancel_and_wait)

@@ -1,0 +1,30 @@
+"""Patches as handles that put themselves back."""
+
+from collections.abc import Callable
+
+Undo = Callable[[], None]
+
+
+class SeamMissing(Exception):  # noqa: N818 - it is no error of the host's, only news
+    """A place where this package would hook in is not there in the installed version."""
+
+
+def replace(owner: object, name: str, value: object) -> Undo:
+    """Set an attribute and return what puts the old one back.
+
+    Where somebody has patched over it since, theirs stays: they hold ours, and ours only passes
+    through once nobody listens.
+    """
+    missing = object()
+    old = vars(owner).get(name, missing) if isinstance(owner, type) else getattr(owner, name)
+    setattr(owner, name, value)
+
+    def undo() -> None:
+        if getattr(owner, name, None) is not value:
+            return
+        if old is missing:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, old)
+
+    return undo

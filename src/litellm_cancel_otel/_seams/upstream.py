@@ -1,0 +1,141 @@
+"""The provider's HTTP response: which host, when it was closed, and how to close it.
+
+Every HTTP client that LiteLLM uses for its providers sends through ``httpx.AsyncClient.send``
+(openai 3 through its fork, ``httpx2``), aiohttp's sessions too, behind a transport of LiteLLM's.
+"""
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import Any
+
+from .._evidence import running_task
+from .._upstream import Upstream
+from .active import CURRENT
+from .patching import SeamMissing, Undo, replace
+
+LIBRARIES = ("httpx", "httpx2")
+
+
+def install() -> list[Undo]:
+    """Watch the HTTP libraries that are there; raise SeamMissing where one is not as expected."""
+    found = [name for name in LIBRARIES if importlib.util.find_spec(name) is not None]
+    return [_watch_send(importlib.import_module(name)) for name in found]
+
+
+def _watch_send(library: Any) -> Undo:
+    original = getattr(getattr(library, "AsyncClient", None), "send", None)
+    if original is None:
+        raise SeamMissing(f"{library.__name__}.AsyncClient.send is not there")
+
+    @wraps(original)
+    async def send(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+        call = CURRENT.get()
+        # A task started during the call inherits its context: what it sends is not the call's.
+        if call is None or call.ended or call.driver is not running_task():
+            return await original(self, request, *args, **kwargs)
+        upstream = Upstream(*_address(request))
+        call.upstream = upstream
+        try:
+            response = await original(self, request, *args, **kwargs)
+        except BaseException:  # the host's: the exchange is over, and the same object raised again
+            upstream.closed(call.clock())
+            raise
+        try:
+            _watch_close(response, upstream, call.clock)
+        except Exception as fault:  # noqa: BLE001 - ours: the caller gets the response all the same
+            call.sink.faults.note("upstream.watch", fault)
+        return response
+
+    return replace(library.AsyncClient, "send", send)
+
+
+def _address(request: Any) -> tuple[str | None, int | None]:
+    url = getattr(request, "url", None)
+    host = getattr(url, "host", None)
+    port = getattr(url, "port", None)
+    if port is None:
+        port = {"http": 80, "https": 443}.get(getattr(url, "scheme", ""))
+    return host or None, port
+
+
+def _watch_close(response: Any, upstream: Upstream, clock: Callable[[], float]) -> None:
+    if response.is_closed:  # not streamed: read to its end and closed within send()
+        upstream.closed(clock())
+        return
+    stream = response.stream
+    transport = _Transport(stream)
+    upstream.probe = transport.is_closed
+
+    async def close() -> None:
+        try:
+            await response.aclose()
+        finally:
+            transport.close()
+            upstream.closed(clock())
+
+    upstream.close = close
+    response.stream = _watched_stream(type(stream))(stream, transport, upstream, clock)
+
+
+@lru_cache(maxsize=64)
+def _watched_stream(cls: type) -> type:
+    """Return a byte stream class of the same kind that tells of its close."""
+    # httpx looks for its own base class, httpx2 for another of the same name.
+    base = next(parent for parent in cls.__mro__ if parent.__name__ == "AsyncByteStream")
+
+    class WatchedByteStream(base):  # type: ignore[misc, valid-type]
+        def __init__(
+            self,
+            inner: Any,
+            transport: "_Transport",
+            upstream: Upstream,
+            clock: Callable[[], float],
+        ) -> None:
+            self._inner = inner
+            self._transport = transport
+            self._upstream = upstream
+            self._clock = clock
+
+        def __aiter__(self) -> Any:
+            return self._inner.__aiter__()  # nothing of ours stands in the way of the bytes
+
+        async def aclose(self) -> None:
+            try:
+                await self._inner.aclose()
+            finally:
+                if self._transport.closes_with_stream:
+                    self._upstream.closed(self._clock())
+                else:
+                    self._upstream.is_open(self._clock())  # asks the transport, notes a close
+
+    return WatchedByteStream
+
+
+class _Transport:
+    """The connection's end of a response, where closes happen that httpx does not hear of.
+
+    On a cancel, httpcore closes from within the body's iteration, and so does LiteLLM's aiohttp
+    transport of today; neither goes through ``aclose``. LiteLLM's aiohttp transport of 1.72 hands
+    httpx a body whose ``aclose`` never reaches the connection: only aiohttp's own close does.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        while (inner := getattr(stream, "_stream", None)) is not None:
+            stream = inner
+        self._aiohttp = getattr(stream, "_aiohttp_response", None)
+        self._httpcore = getattr(stream, "_httpcore_stream", None)
+        self.closes_with_stream = self._aiohttp is None
+        """Whether the body's ``aclose`` is known to close the connection's end too."""
+
+    def is_closed(self) -> bool:
+        """Return whether this end is known to be closed."""
+        if self._aiohttp is not None:
+            return getattr(self._aiohttp, "closed", False) is True
+        return getattr(self._httpcore, "_closed", False) is True
+
+    def close(self) -> None:
+        """Close what is still open of aiohttp's; everything else closes with its stream."""
+        if self._aiohttp is not None and not self.is_closed():
+            self._aiohttp.close()

@@ -1,0 +1,92 @@
+"""A call's end as a span, made after the fact; knows OpenTelemetry's traces, nothing else."""
+
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider
+from opentelemetry.util.types import AttributeValue
+
+from . import _semconv as sc
+from ._records import Ending, Outcome, Times
+from ._timeline import since_disconnect, wall_clock
+
+
+class Spans:
+    """Makes one span of one ending, with the times at which things happened.
+
+    Nothing is made while the call runs: a call that needs no span costs none, and no context of
+    ours is ever attached that a cancel could leave hanging.
+    """
+
+    def __init__(self, provider: TracerProvider, version: str) -> None:
+        self._tracer = provider.get_tracer(sc.SCOPE, version, sc.SCHEMA_URL)
+
+    def start(
+        self,
+        ending: Ending,
+        cancellation_type: str | None,
+        parent: Context | None,
+        now: float,
+        now_ns: int,
+    ) -> Span:
+        """Start the call's span and put everything on it that is known at the call's end."""
+        facts, times = ending.facts, ending.times
+        span = self._tracer.start_span(
+            f"{facts.operation} {facts.model}",
+            context=parent,
+            kind=SpanKind.CLIENT,
+            attributes=_attributes(ending, cancellation_type),
+            start_time=wall_clock(times.start, now, now_ns),
+        )
+        for name, moment in _events(times, cancelled=cancellation_type is not None):
+            span.add_event(name, timestamp=wall_clock(moment, now, now_ns))
+        if ending.error_type is not None and not ending.verdict.external:
+            span.set_attribute(sc.ERROR_TYPE, ending.error_type)
+            span.set_status(Status(StatusCode.ERROR))
+        return span
+
+
+def upstream_closed(span: Span, seconds: float, at_ns: int) -> None:
+    """Add a close of the provider's response that came after the call's end."""
+    span.set_attribute(sc.DISCONNECT_TO_UPSTREAM_CLOSE, seconds)
+    span.add_event(sc.EVENT_UPSTREAM_CLOSED, timestamp=at_ns)
+
+
+def _events(times: Times, *, cancelled: bool) -> list[tuple[str, float]]:
+    moments = [(sc.EVENT_FIRST_CHUNK, times.first_chunk)]
+    if cancelled:
+        moments += [
+            (sc.EVENT_DISCONNECT, times.disconnect),
+            (sc.EVENT_CANCEL_DELIVERED, times.cancel_delivered),
+            (sc.EVENT_UPSTREAM_CLOSED, times.upstream_closed),
+        ]
+    return [(name, moment) for name, moment in moments if moment is not None]
+
+
+def _attributes(ending: Ending, cancellation_type: str | None) -> dict[str, AttributeValue]:
+    facts, verdict, times = ending.facts, ending.verdict, ending.times
+    found: dict[str, AttributeValue | None] = {
+        sc.OPERATION: facts.operation,
+        sc.PROVIDER: sc.provider_name(facts.provider),
+        sc.REQUEST_MODEL: facts.model,
+        sc.REQUEST_STREAM: facts.stream,
+        sc.RESPONSE_MODEL: facts.response_model,
+        sc.SERVER_ADDRESS: facts.server_address,
+        sc.SERVER_PORT: facts.server_port,
+        sc.CALL_ID: facts.call_id,
+        sc.CHUNKS: ending.chunks,
+    }
+    if verdict.outcome is Outcome.CANCELLED:
+        found |= {
+            sc.CANCELLATION_TYPE: cancellation_type,
+            sc.SOURCE: verdict.source,
+            sc.PHASE: verdict.phase,
+            sc.SIGNAL: verdict.signal,
+            sc.ENDED_BY: verdict.ended_by,
+            sc.DISCONNECT_TO_FINALLY: since_disconnect(times, times.end),
+            sc.DISCONNECT_TO_UPSTREAM_CLOSE: since_disconnect(times, times.upstream_closed),
+        }
+    # A StrEnum member is a str, but exporters look at the exact type: hand them plain strings.
+    return {
+        name: str(value) if isinstance(value, str) else value
+        for name, value in found.items()
+        if value is not None
+    }
