@@ -22,6 +22,9 @@ class Sink(Protocol):
     def opened(self, call: "Call") -> None:
         """Take a call that has returned its stream."""
 
+    def completed(self, call: "Call") -> bool:
+        """Take a call that ran to its end; return False where its ending is wanted too."""
+
     def ended(self, call: "Call", ending: Ending) -> None:
         """Take the call's one end."""
 
@@ -100,8 +103,20 @@ class Call:
         self.loop = None if task is None else task.get_loop()
 
     def rise(self) -> int:
-        """Return by how much the driver's ``cancelling()`` has risen since it began to drive."""
-        return cancelling(self.driver) - self.baseline
+        """Return by how much ``cancelling()`` has risen since the call began to be driven.
+
+        That of the running task, which may be one that the driver made for a single chunk, as
+        ``wait_for`` does before Python 3.12.
+        """
+        task = running_task()
+        if task is None or task is self.driver:
+            return cancelling(self.driver) - self.baseline
+        return cancelling(task)
+
+    def got_chunk(self) -> None:
+        """Note a chunk."""
+        self.chunks += 1
+        self.last_chunk = self.clock()
 
     def thrown(self, exc: BaseException) -> None:
         """Note an exception that is being thrown into the call, before anything unwinds."""
@@ -132,6 +147,8 @@ class Call:
         self.ended = True
         self.requesting = False
         try:
+            if exit_ is Exit.RETURNED and self.cancel is None and self.sink.completed(self):
+                return None
             ending = self._ending(exit_, exc, by_guard=by_guard)
             self.sink.ended(self, ending)
             return ending.verdict

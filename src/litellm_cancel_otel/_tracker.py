@@ -11,7 +11,7 @@ from ._call import Call
 from ._faults import Faults
 from ._instruments import Key
 from ._recorder import LateClose, Recorder
-from ._records import CallFacts, Ending
+from ._records import CallFacts, Ending, Outcome
 from ._settings import Settings
 from ._upstream import Upstream
 
@@ -45,6 +45,19 @@ class Tracker:
         key = self.recorder.instruments.key(call.describe(call))
         self.streams[call] = key
         self.recorder.instruments.opened(key)
+
+    def completed(self, call: Call) -> bool:
+        """Count a call that ran to its end, where no span is wanted of it: the common case."""
+        if self.settings.spans == "all":
+            return False
+        instruments = self.recorder.instruments
+        key = self.streams.pop(call, None)
+        if key is None:
+            key = instruments.key(call.describe(call))
+        else:
+            instruments.closed(key)
+        instruments.count(key, Outcome.COMPLETED)
+        return True
 
     def ended(self, call: Call, ending: Ending) -> None:
         """Record a call's one end, and see to it that nothing stays open behind it."""

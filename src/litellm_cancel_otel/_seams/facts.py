@@ -1,5 +1,6 @@
 """What LiteLLM knows of a call: its provider, model and id, read when the call ends."""
 
+from functools import lru_cache
 from typing import Any
 
 import litellm
@@ -55,6 +56,7 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
+@lru_cache(maxsize=256)
 def _resolve(model: str | None) -> tuple[str | None, str]:
     """Return model and provider by LiteLLM's own rules, for a call that ended before it asked."""
     if model is None:

@@ -6,14 +6,14 @@ stands in the chain between the task and the innermost await, so that the cancel
 ``throw`` on its way in.
 """
 
-from asyncio import CancelledError, current_task
+from asyncio import CancelledError
 from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
 from typing import Any
 
 from .._call import Call
-from .._evidence import running_task
 from .._records import Exit
+from .active import CURRENT, reset
 
 
 def thrown_instance(
@@ -78,80 +78,124 @@ What it returns is awaited in the chunk's place, so that the caller gets an erro
 retries and fallbacks act on.
 """
 
+STEP = "litellm_cancel_otel_step"
+"""The attribute of a stream's owner that holds its step."""
+
 
 class ChunkStep(Step):
-    """Awaits one chunk and keeps the stream's record; the hot path of this package."""
+    """Awaits one chunk after another and keeps the stream's record; this package's hot path.
 
-    __slots__ = ("_call", "_owner")
+    One object serves a stream from its second chunk on: ``take`` hands it the next coroutine.
+    """
 
-    def __init__(self, coro: Any, call: Call, owner: Any) -> None:
-        # Not through super(): this runs once a chunk.
-        self._coro = coro
-        self._send = coro.send
+    __slots__ = ("_owner", "call", "coro")
+
+    def __init__(self, call: Call, owner: Any) -> None:
         self._told = call.thrown
-        self._call = call
         self._owner = owner
+        self.call = call
+        self.coro: Any = None
+        """What is awaited; None between chunks."""
+
+    def take(self, coro: Any) -> "ChunkStep":
+        """Return a step for a chunk: this one, or another where a chunk is already waited for."""
+        step = self if self.coro is None else type(self)(self.call, self._owner)
+        step.coro = coro
+        return step
 
     def __next__(self) -> Any:
-        call = self._call
-        if call.driver is not current_task(call.loop):
-            call.drive(running_task())
         try:
-            return self._send(None)
+            return self.coro.send(None)
         except StopIteration:
+            call = self.call
             call.chunks += 1
             call.last_chunk = call.clock()
+            self.coro = None
             raise
         except BaseException as exc:  # the host's: noted and passed on
             if not self._left(exc):
                 raise
-        return self._send(None)
+        return self.coro.send(None)
+
+    def send(self, value: Any) -> Any:
+        """Resume the coroutine."""
+        return self.__next__() if value is None else self.coro.send(value)
 
     def throw(self, typ: Any, val: Any = None, tb: TracebackType | None = None) -> Any:
         """Throw into the coroutine, after the call has been told."""
-        call = self._call
+        exc = thrown_instance(typ, val, tb)
+        self._told(exc)
         try:
-            return super().throw(typ, val, tb)
+            return self.coro.throw(exc)
         except StopIteration:
-            call.chunks += 1
-            call.last_chunk = call.clock()
+            self.call.got_chunk()
+            self.coro = None
             raise
         except BaseException as exc:  # the host's: noted and passed on
             if not self._left(exc):
                 raise
-        return self._send(None)
+        return self.coro.send(None)
 
     def close(self) -> None:
         """Close the coroutine: the frame that waited for the chunk is destroyed."""
-        super().close()
-        self._call.end(Exit.DROPPED)
+        if self.coro is not None:
+            self.coro.close()
+            self.call.end(Exit.DROPPED)
+
+    @property
+    def cr_await(self) -> object:
+        """What is awaited: lets a walk along the await chain pass through."""
+        return self.coro
 
     def _left(self, exc: BaseException) -> bool:
         """End the call; return whether there is something else to await in the chunk's place."""
-        call = self._call
+        call, self.coro = self.call, None
         if call.ended:
             return False
         if isinstance(exc, StopAsyncIteration):
             call.end(Exit.RETURNED)
-            return False
-        if isinstance(exc, GeneratorExit):
+        elif isinstance(exc, GeneratorExit):
             call.end(Exit.DROPPED)
-            return False
-        if not isinstance(exc, CancelledError):
+        elif not isinstance(exc, CancelledError):
             call.end(Exit.RAISED, exc)
-            return False
-        substitute = self._substitute(exc) if call.is_internal(exc) else None
-        call.end(Exit.CANCELLED, exc)
-        if substitute is None:
-            return False
-        self._coro = substitute
-        self._send = substitute.send
-        return True
+        else:
+            if call.is_internal(exc):
+                self.coro = self._substitute(exc)
+            call.end(Exit.CANCELLED, exc)
+        return self.coro is not None
 
-    def _substitute(self, exc: BaseException) -> Coroutine[Any, Any, Any] | None:
+    def _substitute(self, exc: BaseException) -> Any:
         try:
-            substitute: Coroutine[Any, Any, Any] = getattr(self._owner, SUBSTITUTE)(exc)
+            return getattr(self._owner(), SUBSTITUTE)(exc)
         except Exception as fault:  # noqa: BLE001 - ours: the host's exception goes on
-            self._call.sink.faults.note("stream.substitute", fault)
+            self.call.sink.faults.note("stream.substitute", fault)
             return None
-        return substitute
+
+
+class FirstStep(ChunkStep):
+    """Awaits the first chunk with the call as the current one: some providers ask only now."""
+
+    __slots__ = ()
+
+    def __next__(self) -> Any:
+        token = CURRENT.set(self.call)
+        try:
+            return super().__next__()
+        finally:
+            reset(token)
+            self._first()
+
+    def throw(self, typ: Any, val: Any = None, tb: TracebackType | None = None) -> Any:
+        """Throw into the coroutine, after the call has been told."""
+        token = CURRENT.set(self.call)
+        try:
+            return super().throw(typ, val, tb)
+        finally:
+            reset(token)
+            self._first()
+
+    def _first(self) -> None:
+        call, owner = self.call, self._owner()
+        if call.chunks and owner is not None:
+            call.first_chunk = call.last_chunk
+            setattr(owner, STEP, ChunkStep(call, self._owner))

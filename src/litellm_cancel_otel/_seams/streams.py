@@ -5,45 +5,46 @@ A watched stream is LiteLLM's own object, its class exchanged for a subclass mad
 an async generator, whose class cannot be exchanged, is wrapped, by another async generator.
 """
 
+import asyncio
 import inspect
+import sys
 import weakref
 from asyncio import CancelledError
-from collections.abc import AsyncGenerator, Awaitable, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from functools import lru_cache
 from typing import Any
 
 from .._call import Call
 from .._evidence import running_task
 from .._records import Exit
-from .active import CURRENT, reset
 from .internal import mapped_error, provider_error
-from .steps import SUBSTITUTE, ChunkStep, Step
+from .steps import STEP, SUBSTITUTE, ChunkStep, FirstStep, Step
 
-CALL = "_litellm_cancel_otel_call"
-"""The attribute of a watched stream that holds its call."""
+if sys.version_info < (3, 12):
+    # current_task() written in C, which it is from 3.12 on: this is asked once a chunk.
+    current_task = asyncio.tasks._current_tasks.get  # type: ignore[attr-defined]
+else:
+    current_task = asyncio.current_task
 
 
 def watch_result(result: Any, call: Call) -> Any:
     """Return the call's result, watched where it is a stream; anything else ends the call."""
-    if inspect.isasyncgen(result):
-        watched = watched_generator(result, call)
-        _opened(watched, call)
-        return watched
     cls = type(result)
-    if not hasattr(cls, "__anext__") or hasattr(result, CALL):
+    if inspect.isasyncgen(result):
+        owner = _Owner()
+        stream: Any = watched_generator(result, owner)
+    elif hasattr(cls, "__anext__") and not hasattr(result, STEP):
+        owner = stream = result
+        result.__class__ = watched_type(cls)
+    else:
         call.end(Exit.RETURNED)
         return result
-    result.__class__ = watched_type(cls)
-    setattr(result, CALL, call)
-    _opened(result, call)
-    return result
-
-
-def _opened(stream: Any, call: Call) -> None:
+    setattr(owner, STEP, FirstStep(call, weakref.ref(owner)))
     # The call is held by the tracker while the stream is open, and holds this weak reference:
     # its callback runs as soon as the stream goes, whatever else is part of a cycle.
     call.stream = weakref.ref(stream, lambda _: call.end(Exit.DROPPED))
     call.sink.opened(call)
+    return stream
 
 
 def watched_type(cls: type) -> type:
@@ -62,20 +63,23 @@ def _make_watched_type(cls: type) -> type:
     base_anext = cls.__anext__  # type: ignore[attr-defined]
     base_aclose = getattr(cls, "aclose", None)
 
-    def __anext__(self: Any) -> Coroutine[Any, Any, Any]:
-        call: Call = getattr(self, CALL)
-        coro: Coroutine[Any, Any, Any] = base_anext(self)
-        if call.ended:
-            return coro
-        return ChunkStep(coro if call.chunks else first_chunk(coro, call), call, self)
+    def __anext__(self: Any) -> ChunkStep:
+        step: ChunkStep = self.litellm_cancel_otel_step
+        call = step.call
+        if call.driver is not current_task(call.loop):
+            call.drive(running_task())
+        if step.coro is not None:
+            return step.take(base_anext(self))
+        step.coro = base_anext(self)
+        return step
 
     async def aclose(self: Any) -> None:
-        # LiteLLM's stream has no aclose before 1.77: ours closes the provider's response.
-        call: Call = getattr(self, CALL)
+        # LiteLLM's own stream has no aclose before 1.77: ours closes the provider's response.
+        call = getattr(self, STEP).call
         await close(call, _close_upstream(call) if base_aclose is None else base_aclose(self))
 
     def substitute(self: Any, exc: BaseException) -> Coroutine[Any, Any, Any]:
-        call: Call = getattr(self, CALL)
+        call = getattr(self, STEP).call
         if not hasattr(self, "completion_stream"):
             return _raise(mapped_error(call, exc))
         # Asked once more, LiteLLM's stream meets the error where it reads from the provider, and
@@ -107,17 +111,6 @@ async def _raise(error: Exception) -> Any:
     raise error
 
 
-async def first_chunk(coro: Awaitable[Any], call: Call) -> Any:
-    """Await the first chunk with the call as the current one: some providers ask only now."""
-    token = CURRENT.set(call)
-    try:
-        chunk = await coro
-    finally:
-        reset(token)
-    call.first_chunk = call.clock()
-    return chunk
-
-
 async def close(call: Call, closing: Coroutine[Any, Any, Any]) -> None:
     """Await a stream's close by its consumer, and end the call with it."""
     if call.ended:
@@ -146,15 +139,26 @@ async def _close_upstream(call: Call) -> None:
         await upstream.close()
 
 
-async def watched_generator(inner: AsyncGenerator[Any, Any], call: Call) -> AsyncGenerator[Any]:
+class _Owner:
+    """Stands in for an async generator, which takes no attributes."""
+
+    litellm_cancel_otel_step: ChunkStep
+
+    def litellm_cancel_otel_substitute(self, exc: BaseException) -> Coroutine[Any, Any, Any]:
+        return _raise(mapped_error(self.litellm_cancel_otel_step.call, exc))
+
+
+async def watched_generator(
+    inner: AsyncGenerator[Any, Any], owner: _Owner
+) -> AsyncGenerator[Any, None]:
     """Yield what an async generator yields, and keep its call's record."""
-    owner = _Raising(call)
+    call = owner.litellm_cancel_otel_step.call
     try:
         while True:
-            asked = inner.__anext__()
-            step = ChunkStep(asked if call.chunks else first_chunk(asked, call), call, owner)
+            if call.driver is not current_task(call.loop):
+                call.drive(running_task())
             try:
-                chunk = await step
+                chunk = await owner.litellm_cancel_otel_step.take(inner.__anext__())
             except StopAsyncIteration:
                 return
             yield chunk
@@ -171,11 +175,3 @@ def _finalized_by_loop() -> bool:
     """Return whether the running task is one that the loop made to close a dropped generator."""
     task = running_task()
     return task is not None and type(task.get_coro()).__name__ == "async_generator_athrow"
-
-
-class _Raising:
-    def __init__(self, call: Call) -> None:
-        self._call = call
-
-    def litellm_cancel_otel_substitute(self, exc: BaseException) -> Coroutine[Any, Any, Any]:
-        return _raise(mapped_error(self._call, exc))

@@ -1,0 +1,1 @@
+"""The demo: fake providers on loopback, called and cancelled through the real LiteLLM."""
