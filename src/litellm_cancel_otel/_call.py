@@ -41,6 +41,7 @@ class Call:
         "call_id",
         "cancel",
         "cancel_delivered",
+        "cancel_level",
         "chunks",
         "clock",
         "closing_since",
@@ -91,6 +92,8 @@ class Call:
         self.cancel: asyncio.CancelledError | None = None
         """The caller's own cancel, as thrown into the call."""
         self.cancel_delivered: float | None = None
+        self.cancel_level = 0
+        """By how much ``cancelling()`` had risen when it was thrown."""
         self.shutdown = False
         self.closing_since: float | None = None
         self.upstream: Upstream | None = None
@@ -122,11 +125,15 @@ class Call:
         """Note an exception that is being thrown into the call, before anything unwinds."""
         if not isinstance(exc, asyncio.CancelledError) or self.ended:
             return
-        if self.cancel_delivered is None:
-            self.cancel_delivered = self.clock()
-            self.shutdown = shutting_down(sys._getframe(1))
-        if self.cancel is None and self.rise() > 0:
-            self.cancel = exc
+        level = self.rise()
+        if self.cancel_level > 0 and level > self.cancel_level:
+            return  # told again, while the first word is still being obeyed
+        # Otherwise the one before was taken back: anyio connects, for one, by a scope that it
+        # cancels as soon as the first address has answered.
+        self.cancel_level = level
+        self.cancel_delivered = self.clock()
+        self.shutdown = shutting_down(sys._getframe(1))
+        self.cancel = exc if level > 0 else None
 
     def is_internal(self, exc: BaseException) -> bool:
         """Return whether the exception is, or hides, a cancel that nobody asked this task for."""
@@ -161,6 +168,8 @@ class Call:
 
     def _ending(self, exit_: Exit, exc: BaseException | None, *, by_guard: bool) -> Ending:
         now = self.clock()
+        cancelled = exit_ in (Exit.CANCELLED, Exit.RAISED)
+        cancel_delivered = self.cancel_delivered if cancelled else None
         verdict = classify(
             Evidence(
                 exit=exit_,
@@ -186,8 +195,8 @@ class Call:
                 start=self.start,
                 end=now,
                 first_chunk=self.first_chunk,
-                disconnect=self._disconnect(now),
-                cancel_delivered=self.cancel_delivered,
+                disconnect=_first_of(self.disconnect, cancel_delivered, self.closing_since, now),
+                cancel_delivered=cancel_delivered,
                 upstream_closed=None if upstream is None else upstream.closed_at,
             ),
             chunks=self.chunks,
@@ -195,6 +204,6 @@ class Call:
             upstream_open=upstream_open,
         )
 
-    def _disconnect(self, now: float) -> float:
-        known = (self.disconnect, self.cancel_delivered, self.closing_since)
-        return next((moment for moment in known if moment is not None), now)
+
+def _first_of(*moments: float | None) -> float | None:
+    return next((moment for moment in moments if moment is not None), None)

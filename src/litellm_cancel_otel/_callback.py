@@ -12,6 +12,7 @@ from opentelemetry.trace import TracerProvider
 
 from . import _semconv as sc
 from . import _seams
+from ._evidence import running_loop
 from ._export import resolve
 from ._faults import Faults
 from ._instruments import Instruments
@@ -32,9 +33,8 @@ class CancelTelemetry(CustomLogger):
 
     ``tracer_provider`` and ``meter_provider`` default to OpenTelemetry's global ones or, where the
     application has set none and the ``OTEL_*`` variables name an exporter or endpoint, to ones made
-    from those. ``settings`` defaults to what ``LITELLM_CANCEL_OTEL_*`` say.
-
-    Raises ValueError for a setting out of its range.
+    from those. ``settings`` defaults to what ``LITELLM_CANCEL_OTEL_*`` say; a variable that does
+    not fit is a warning in the log.
     """
 
     def __init__(
@@ -45,7 +45,8 @@ class CancelTelemetry(CustomLogger):
         settings: Settings | None = None,
     ) -> None:
         super().__init__()
-        settings = Settings.from_env() if settings is None else settings
+        # A typing error in a variable must not keep an application from starting.
+        settings = Settings.from_env(strict=False) if settings is None else settings
         clock = time.perf_counter
         faults = Faults()
         self._pipeline = resolve(tracer_provider, meter_provider)
@@ -59,15 +60,24 @@ class CancelTelemetry(CustomLogger):
         """What of the installed LiteLLM could not be hooked into, each with its reason."""
 
     def flush(self) -> bool:
-        """Export what was recorded so far; return whether that ended in time."""
+        """Export what was recorded so far; return whether that ended in time.
+
+        It waits for the exporter, 2 seconds at most: in an event loop, call it in a thread.
+        """
         self._recorder.flush()
         return self._pipeline.flush()
 
     def close(self) -> None:
-        """Put LiteLLM back as it was, and export what was recorded."""
+        """Put LiteLLM back as it was, and export what was recorded.
+
+        In an event loop it does not wait for the exporter; the process's exit does.
+        """
         _seams.uninstall(self._tracker)
         self._recorder.close()
-        self._pipeline.shutdown()
+        if running_loop() is None:
+            self._pipeline.shutdown()
+        else:
+            self._pipeline.shutdown(0)
 
     def __enter__(self) -> Self:
         return self

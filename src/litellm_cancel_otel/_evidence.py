@@ -16,6 +16,14 @@ def running_task() -> "asyncio.Task[object] | None":
         return None
 
 
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the event loop that runs in this thread, or None."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
 def cancelling(task: "asyncio.Task[object] | None") -> int:
     """Return how often the task has been told to stop and not taken back; 0 for no task."""
     if task is None:

@@ -8,6 +8,7 @@ from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
 from ._call import Call
+from ._evidence import running_loop
 from ._faults import Faults
 from ._instruments import Key
 from ._recorder import LateClose, Recorder
@@ -73,7 +74,7 @@ class Tracker:
             upstream.on_closed = late.closed
         # A stream may be dropped in another thread, by the garbage collector.
         in_loop = partial(self._after_end, call.loop, upstream, late)
-        if _running_loop() is call.loop:
+        if running_loop() is call.loop:
             in_loop()
         elif not call.loop.is_closed():
             call.loop.call_soon_threadsafe(in_loop)
@@ -97,10 +98,3 @@ class Tracker:
                 await close()
         except Exception as fault:  # noqa: BLE001 - the provider's side may fail in any way as it closes
             self.faults.note("upstream.close", fault)
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

@@ -199,7 +199,7 @@ def _is_callers(exception: BaseException | None, since: int) -> bool:
 
 def _travels(value: object) -> bool:
     try:
-        pickle.loads(pickle.dumps(value))  # noqa: S301 - our own bytes of a moment ago
+        pickle.loads(pickle.dumps(value))
     except Exception:  # noqa: BLE001 - a value's own pickling code may raise anything
         return False
     return True

@@ -116,9 +116,6 @@ def _answer(
 
 
 def _cancellation_type(exception: BaseException, context: AsyncErrorContext) -> str | None:
-    # asyncio raises its TimeoutError from the cancel that it was made of: that is none.
-    if isinstance(exception, TimeoutError):
-        return None
     verdict = judge(exception, context.since)
     if verdict.outcome is not Outcome.CANCELLED:
         return None

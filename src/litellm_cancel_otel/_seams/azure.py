@@ -54,14 +54,15 @@ def install(module: str, owner: str, name: str) -> list[Undo]:
 
 
 def _wrapped(original: Handler) -> Handler:
-    logging_at = list(inspect.signature(original).parameters).index("logging_obj")
+    names = list(inspect.signature(original).parameters)
+    logging_at = names.index("logging_obj") if "logging_obj" in names else None
 
     @wraps(original)
     async def handler(*args: Any, **kwargs: Any) -> Any:
         if ACTIVE.tracker is None:
             return await original(*args, **kwargs)
         logging_obj = kwargs.get("logging_obj")
-        if logging_obj is None and len(args) > logging_at:
+        if logging_obj is None and logging_at is not None and len(args) > logging_at:
             logging_obj = args[logging_at]
         context = AsyncErrorContext(PROVIDER, original.__name__)
         log = _Log(logging_obj, context.since)

@@ -118,8 +118,8 @@ _SLOT = "_litellm_cancel_otel"
 
 
 def _trampoline(code: CodeType) -> CodeType:
-    """Return code that may stand in for another: same name, same number of closure cells."""
-    cells = [f"cell_{number}" for number in range(len(code.co_freevars))]
+    """Return code that may stand in for another: same name, same closure cells."""
+    cells = code.co_freevars
     source = "\n".join(
         [
             f"def outer({', '.join(cells)}):",

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import inspect
 
+import litellm
+
 
 async def aclose_litellm_clients() -> None:
-    """Close and forget every HTTP client that LiteLLM has cached.
+    """Close the connections of every HTTP client that LiteLLM keeps; it makes new ones as needed.
 
-    LiteLLM finds a client by the ``id()`` of the event loop, which a later loop can have again: call
-    this before a loop ends, from that loop.
+    Call this before a loop ends, from that loop: LiteLLM finds a client by the loop's ``id()``, which
+    a later loop can have again.
     """
-    import litellm
-
     cache = litellm.in_memory_llm_clients_cache
     clients = list(cache.cache_dict.values())
     cache.flush_cache()
@@ -20,3 +20,16 @@ async def aclose_litellm_clients() -> None:
         closing = client.close()
         if inspect.isawaitable(closing):
             await closing
+    await _close_shared_client()
+
+
+async def _close_shared_client() -> None:
+    # Not through its close(): that is for good, and some calls always use this one.
+    shared = vars(litellm).get("module_level_aclient")
+    if shared is None:
+        return
+    transport = shared.client._transport
+    await transport.aclose()
+    # 1.72.2 would go on with the closed session in the same loop.
+    if (factory := getattr(transport, "_client_factory", None)) is not None:
+        transport.client = factory
