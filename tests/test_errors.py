@@ -5,14 +5,18 @@ import copy
 import pickle
 import traceback
 from collections.abc import Awaitable, Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import httpx
 import litellm
 import openai
 import pytest
+from litellm.exceptions import InternalServerError, Timeout
 from litellm.llms.azure.common_utils import AzureOpenAIError
 from litellm.llms.custom_llm import CustomLLM
+from litellm.router import Router
+from litellm.types.utils import ModelResponse
+from litellm.utils import custom_llm_setup
 
 from litellm_cancel_otel.errors import (
     AsyncCancellationError,
@@ -58,6 +62,7 @@ async def in_cancelled_task(look: Callable[[BaseException], object]) -> object:
             await asyncio.get_running_loop().create_future()
         except asyncio.CancelledError as exc:
             return look(exc)
+        raise AssertionError("not cancelled")
 
     task = asyncio.create_task(work())
     await waiting.wait()
@@ -296,7 +301,7 @@ def mapped(error: Exception, provider: str) -> Exception:
 def test_litellm_maps_azure_cancellation_to_its_internal_server_error(provider: str) -> None:
     error = AzureCancellationError.from_asyncio_exception(asyncio.CancelledError(), "acompletion")
     found = mapped(error, provider)
-    assert isinstance(found, litellm.InternalServerError)
+    assert isinstance(found, InternalServerError)
     assert isinstance(found, openai.InternalServerError)
     assert found.status_code == 500
 
@@ -310,7 +315,7 @@ def test_litellm_maps_azure_cancellation_of_another_message_to_status_500() -> N
 @pytest.mark.parametrize("provider", ["azure", "openai", "mine"])
 def test_litellm_maps_timeout_to_its_own(provider: str) -> None:
     found = mapped(AsyncTimeoutError(), provider)
-    assert isinstance(found, litellm.Timeout)
+    assert isinstance(found, Timeout)
 
 
 class Cancelling(CustomLLM):
@@ -321,23 +326,23 @@ class Cancelling(CustomLLM):
         self.failures = failures
         self.calls = 0
 
-    async def acompletion(self, **kwargs):
+    async def acompletion(self, *_: Any, **kwargs: Any) -> ModelResponse:
         self.calls += 1
         if self.calls <= self.failures:
             raise mapped(AzureCancellationError(), "azure")
-        kwargs["model_response"].choices[0].message.content = kwargs["model"]
-        return kwargs["model_response"]
+        answer: ModelResponse = kwargs["model_response"]
+        answer.choices[0].message.content = kwargs["model"]
+        return answer
 
 
-def routed(
-    monkeypatch: pytest.MonkeyPatch, *, retries: int, **handlers: CustomLLM
-) -> litellm.Router:
+def routed(monkeypatch: pytest.MonkeyPatch, *, retries: int, **handlers: CustomLLM) -> Router:
     registered = [{"provider": name, "custom_handler": llm} for name, llm in handlers.items()]
     monkeypatch.setattr(litellm, "custom_provider_map", registered)
     for known in ("provider_list", "_custom_providers"):
         monkeypatch.setattr(litellm, known, list(getattr(litellm, known)))
-    litellm.utils.custom_llm_setup()  # 1.72.2 registers at the first call: too late for a Router
-    return litellm.Router(
+    # 1.72.2 does so at the first call, which is too late for a Router.
+    custom_llm_setup()  # type: ignore[no-untyped-call]
+    return Router(
         model_list=[
             {"model_name": name, "litellm_params": {"model": f"{name}/{name}-model"}}
             for name in handlers
@@ -348,10 +353,12 @@ def routed(
     )
 
 
-async def asked(router: litellm.Router) -> str | None:
-    messages = [{"role": "user", "content": "hello"}]
-    answer = await router.acompletion(model="first", messages=messages)
-    return answer.choices[0].message.content
+async def asked(router: Router) -> str | None:
+    answer = await router.acompletion(
+        model="first", messages=[{"role": "user", "content": "hello"}]
+    )
+    content: str | None = answer.choices[0].message.content
+    return content
 
 
 async def test_router_retries_an_azure_cancellation(monkeypatch: pytest.MonkeyPatch) -> None:

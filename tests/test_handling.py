@@ -7,9 +7,10 @@ import gc
 import inspect
 import traceback
 import weakref
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import FrozenInstanceError
+from typing import Any
 
 import anyio
 import pytest
@@ -30,7 +31,7 @@ from litellm_cancel_otel.handling import (
 )
 
 handle = AsyncioErrorHandler.handle_asyncio_exception
-Call = Callable[[], Awaitable[object]]
+Call = Callable[[], Coroutine[Any, Any, object]]
 
 
 async def internally() -> None:
@@ -98,9 +99,9 @@ class Log:
 
     def __init__(self) -> None:
         self.model_call_details = {"input": "what pre_call noted"}
-        self.calls: list[dict[str, object]] = []
+        self.calls: list[dict[str, Any]] = []
 
-    def post_call(self, **call: object) -> None:
+    def post_call(self, **call: Any) -> None:
         self.calls.append(call)
 
 

@@ -1,12 +1,17 @@
 """BaseAsyncLLM as a custom provider of a real LiteLLM."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any
 
 import litellm
 import openai
 import pytest
+from litellm.exceptions import Timeout
+from litellm.integrations.custom_logger import CustomLogger
+from litellm.router import Router
 from litellm.types.utils import GenericStreamingChunk, ModelResponse
+from litellm.utils import custom_llm_setup
 
 from litellm_cancel_otel._evidence import cancelled_within
 from litellm_cancel_otel.errors import (
@@ -16,7 +21,7 @@ from litellm_cancel_otel.errors import (
 )
 from litellm_cancel_otel.provider import BaseAsyncLLM
 
-MESSAGES = [{"role": "user", "content": "hello"}]
+MESSAGES: list[Any] = [{"role": "user", "content": "hello"}]
 
 
 def chunk(text: str, *, last: bool = False) -> GenericStreamingChunk:
@@ -39,17 +44,18 @@ class Mine(BaseAsyncLLM):
         self.closed = asyncio.Event()
         self.stopped: BaseException | None = None
 
-    async def _acompletion_impl(self, *, model: str, model_response: ModelResponse, **_):
-        await self.act(model)
-        model_response.choices[0].message.content = "answer"
-        return model_response
+    async def _acompletion_impl(self, *_: Any, **call: Any) -> ModelResponse:
+        answer: ModelResponse = call["model_response"]
+        await self.act(call["model"])
+        answer.choices[0].message.content = "answer"
+        return answer
 
     async def _astreaming_impl(
-        self, *, model: str, **_
+        self, *_: Any, **call: Any
     ) -> AsyncGenerator[GenericStreamingChunk, None]:
         try:
             yield chunk("one ")
-            await self.act(model)
+            await self.act(call["model"])
             yield chunk("two", last=True)
         finally:
             self.closed.set()
@@ -74,8 +80,9 @@ class Mine(BaseAsyncLLM):
 class NoStream(BaseAsyncLLM):
     """Does not stream."""
 
-    async def _acompletion_impl(self, **kwargs):
-        return kwargs["model_response"]
+    async def _acompletion_impl(self, *_: Any, **call: Any) -> ModelResponse:
+        answer: ModelResponse = call["model_response"]
+        return answer
 
 
 @pytest.fixture
@@ -90,12 +97,13 @@ def register(monkeypatch: pytest.MonkeyPatch, **handlers: BaseAsyncLLM) -> None:
     monkeypatch.setattr(litellm, "custom_provider_map", registered)
     for known in ("provider_list", "_custom_providers"):
         monkeypatch.setattr(litellm, known, list(getattr(litellm, known)))
-    litellm.utils.custom_llm_setup()
+    custom_llm_setup()  # type: ignore[no-untyped-call]
 
 
 async def ask(model: str) -> str | None:
     answer = await litellm.acompletion(model=model, messages=MESSAGES)
-    return answer.choices[0].message.content
+    content: str | None = answer.choices[0].message.content
+    return content
 
 
 async def ask_stream(model: str) -> str:
@@ -103,10 +111,11 @@ async def ask_stream(model: str) -> str:
     return "".join([part.choices[0].delta.content or "" async for part in stream])
 
 
+Asked = Callable[[str], Awaitable[str | None]]
 both = pytest.mark.parametrize("asked", [ask, ask_stream])
 
 
-async def stopped(work, began: asyncio.Event) -> BaseException:
+async def stopped(work: Awaitable[object], began: asyncio.Event) -> BaseException:
     seen: list[BaseException] = []
 
     async def run() -> None:
@@ -145,7 +154,7 @@ async def test_stream_answers(mine: Mine) -> None:
 
 @both
 async def test_callers_own_cancel_comes_out_of_litellm_as_the_same_object(
-    mine: Mine, asked
+    mine: Mine, asked: Asked
 ) -> None:
     exc = await stopped(asked("mine/waits"), mine.began)
     assert isinstance(exc, asyncio.CancelledError)
@@ -153,7 +162,7 @@ async def test_callers_own_cancel_comes_out_of_litellm_as_the_same_object(
 
 
 @both
-async def test_deadline_around_it_expires(mine: Mine, asked) -> None:
+async def test_deadline_around_it_expires(mine: Mine, asked: Asked) -> None:
     async def expire(deadline: asyncio.Timeout) -> None:
         await mine.began.wait()
         deadline.reschedule(asyncio.get_running_loop().time())
@@ -167,7 +176,7 @@ async def test_deadline_around_it_expires(mine: Mine, asked) -> None:
 
 
 @both
-async def test_internal_cancel_is_a_litellm_error_chained_to_it(mine: Mine, asked) -> None:
+async def test_internal_cancel_is_a_litellm_error_chained_to_it(mine: Mine, asked: Asked) -> None:
     with pytest.raises(openai.APIError) as raised:
         await asked("mine/internal")
     assert getattr(raised.value, "status_code", None) == 500
@@ -177,7 +186,7 @@ async def test_internal_cancel_is_a_litellm_error_chained_to_it(mine: Mine, aske
 
 
 async def test_timeout_inside_is_litellms_timeout(mine: Mine) -> None:
-    with pytest.raises(litellm.Timeout):
+    with pytest.raises(Timeout):
         await ask("mine/timeout")
 
 
@@ -211,8 +220,8 @@ async def test_provider_can_make_its_own_error() -> None:
 
 
 async def test_cancel_is_told_to_litellms_log(mine: Mine, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Noting(litellm.integrations.custom_logger.CustomLogger):
-        def log_post_api_call(self, kwargs, response_obj, start_time, end_time) -> None:
+    class Noting(CustomLogger):
+        def log_post_api_call(self, kwargs: dict[str, Any], *_: object, **__: object) -> None:
             noted.append(kwargs["additional_args"])
 
     noted: list[dict[str, object]] = []
@@ -228,7 +237,7 @@ async def test_cancel_is_told_to_litellms_log(mine: Mine, monkeypatch: pytest.Mo
 
 
 async def test_router_retries_an_internal_cancel(mine: Mine) -> None:
-    router = litellm.Router(
+    router = Router(
         model_list=[{"model_name": "any", "litellm_params": {"model": "mine/internal"}}],
         num_retries=1,
         retry_after=0,

@@ -7,7 +7,14 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ._classify import classify
-from ._evidence import cancelled_within, cancelling, deadline_expired, running_task, shutting_down
+from ._evidence import (
+    cancelled_within,
+    cancelling,
+    cancelling_delivered,
+    deadline_expired,
+    running_task,
+    shutting_down,
+)
 from ._faults import Faults
 from ._records import CallFacts, Ending, Evidence, Exit, Signal, Times, Verdict
 from ._upstream import Upstream
@@ -18,9 +25,17 @@ class Sink(Protocol):
 
     clock: Callable[[], float]
     faults: Faults
+    checkpoint_interval: float
+    """Seconds that a stream may go without letting the loop run; 0 for ever."""
 
     def opened(self, call: "Call") -> None:
         """Take a call that has returned its stream."""
+
+    def driven(self, call: "Call", before: "asyncio.Task[object] | None") -> None:
+        """Take a stream that another task asks for chunks than before."""
+
+    def acted(self, call: "Call", action: str) -> None:
+        """Take an action of the guard's."""
 
     def completed(self, call: "Call") -> bool:
         """Take a call that ran to its end; return False where its ending is wanted too."""
@@ -37,23 +52,28 @@ class Call:
 
     __slots__ = (
         "__weakref__",
+        "actions",
         "baseline",
-        "call_id",
+        "by_guard",
         "cancel",
         "cancel_delivered",
         "cancel_level",
         "chunks",
+        "chunks_at_disconnect",
         "clock",
         "closing_since",
         "describe",
         "disconnect",
         "driver",
+        "driver_done_at",
+        "due",
         "ended",
         "first_chunk",
         "is_stream",
         "last_chunk",
         "loop",
         "parent",
+        "request",
         "requesting",
         "retriable",
         "shutdown",
@@ -73,11 +93,11 @@ class Call:
         self.clock = sink.clock
         self.start = self.clock()
         self.loop: asyncio.AbstractEventLoop | None = None
+        self.is_stream = False
+        self.ended = False
         self.driver: asyncio.Task[object] | None = None
         self.baseline = 0
         self.drive(running_task())
-        self.call_id: str | None = None
-        self.is_stream = False
         self.requesting = True
         """The call has not yet returned its result or stream."""
         self.stream: weakref.ref[object] | None = None
@@ -87,6 +107,10 @@ class Call:
         self.chunks = 0
         self.first_chunk: float | None = None
         self.last_chunk: float | None = None
+        self.due = 0.0
+        """When a stream that has not suspended since yields to the loop; 0 for: it has just now."""
+        self.request: object | None = None
+        """The server's request that the call was made in, where one is known."""
         self.disconnect: float | None = None
         self.signal: Signal | None = None
         self.cancel: asyncio.CancelledError | None = None
@@ -96,14 +120,22 @@ class Call:
         """By how much ``cancelling()`` had risen when it was thrown."""
         self.shutdown = False
         self.closing_since: float | None = None
+        self.chunks_at_disconnect: int | None = None
+        self.driver_done_at: float | None = None
+        self.by_guard = False
+        """The guard is closing it."""
+        self.actions: list[tuple[str, float]] = []
+        """What the guard did, and when."""
         self.upstream: Upstream | None = None
-        self.ended = False
 
     def drive(self, task: "asyncio.Task[object] | None") -> None:
         """Note the task that drives the call from now on."""
-        self.driver = task
-        self.baseline = cancelling(task)
+        before, self.driver = self.driver, task
+        self.baseline = cancelling_delivered(task)
         self.loop = None if task is None else task.get_loop()
+        self.driver_done_at = None
+        if self.is_stream and not self.ended:
+            self.sink.driven(self, before)
 
     def rise(self) -> int:
         """Return by how much ``cancelling()`` has risen since the call began to be driven.
@@ -144,10 +176,14 @@ class Call:
         if self.disconnect is None and not self.ended:
             self.disconnect = at
             self.signal = signal
+            self.chunks_at_disconnect = self.chunks
 
-    def end(
-        self, exit_: Exit, exc: BaseException | None = None, *, by_guard: bool = False
-    ) -> Verdict | None:
+    def acted(self, action: str) -> None:
+        """Note what the guard does to the call."""
+        self.actions.append((action, self.clock()))
+        self.sink.acted(self, action)
+
+    def end(self, exit_: Exit, exc: BaseException | None = None) -> Verdict | None:
         """End the call, once; return what it means, or None where it had ended. Never raises."""
         if self.ended:
             return None
@@ -156,7 +192,7 @@ class Call:
         try:
             if exit_ is Exit.RETURNED and self.cancel is None and self.sink.completed(self):
                 return None
-            ending = self._ending(exit_, exc, by_guard=by_guard)
+            ending = self._ending(exit_, exc)
             self.sink.ended(self, ending)
             return ending.verdict
         except Exception as fault:  # noqa: BLE001 - ours: the host's call goes on
@@ -166,7 +202,7 @@ class Call:
             # The record may be kept for the upstream's close; the host's objects are not.
             self.driver = self.parent = self.cancel = self.stream = None
 
-    def _ending(self, exit_: Exit, exc: BaseException | None, *, by_guard: bool) -> Ending:
+    def _ending(self, exit_: Exit, exc: BaseException | None) -> Ending:
         now = self.clock()
         cancelled = exit_ in (Exit.CANCELLED, Exit.RAISED)
         cancel_delivered = self.cancel_delivered if cancelled else None
@@ -181,8 +217,8 @@ class Call:
                 deadline=deadline_expired(self.driver, since=self.start),
                 shutdown=self.shutdown,
                 disconnect=self.signal,
-                driver_done=self.driver is not None and self.driver.done(),
-                by_guard=by_guard,
+                driver_done=self.driver_done_at is not None,
+                by_guard=self.by_guard,
             )
         )
         upstream = self.upstream
@@ -195,14 +231,22 @@ class Call:
                 start=self.start,
                 end=now,
                 first_chunk=self.first_chunk,
-                disconnect=_first_of(self.disconnect, cancel_delivered, self.closing_since, now),
+                disconnect=_first_of(
+                    self.disconnect, cancel_delivered, self.driver_done_at, self.closing_since, now
+                ),
                 cancel_delivered=cancel_delivered,
                 upstream_closed=None if upstream is None else upstream.closed_at,
             ),
             chunks=self.chunks,
             error_type=None if exc is None else type(exc).__qualname__,
             upstream_open=upstream_open,
+            undelivered=self._undelivered(),
+            actions=tuple(self.actions),
         )
+
+    def _undelivered(self) -> int:
+        before = self.chunks_at_disconnect
+        return 0 if before is None else self.chunks - before
 
 
 def _first_of(*moments: float | None) -> float | None:

@@ -55,7 +55,7 @@ class CancelTelemetry(CustomLogger):
         )
         spans = Spans(self._pipeline.tracer_provider, VERSION)
         self._recorder = Recorder(spans, instruments, settings.spans, clock)
-        self._tracker = Tracker(self._recorder, settings, faults, clock)
+        self._tracker = Tracker(self._recorder, settings, faults, clock, self.flush)
         self.missing_seams = tuple(_seams.install(self._tracker))
         """What of the installed LiteLLM could not be hooked into, each with its reason."""
 

@@ -34,6 +34,11 @@ def cancelling(task: "asyncio.Task[object] | None") -> int:
         return 0
 
 
+def cancelling_delivered(task: "asyncio.Task[object] | None") -> int:
+    """Return the same less what the task has yet to be told: a cancel of which it does not know."""
+    return cancelling(task) - (1 if getattr(task, "_must_cancel", False) else 0)
+
+
 def cancelled_within(exc: BaseException | None) -> asyncio.CancelledError | None:
     """Return the first CancelledError in the exception or its chain of causes, or None.
 

@@ -49,6 +49,8 @@ class Instruments:
         observe(meter, sc.INTERNAL_ERRORS, self._observe_faults)
         self._cancellations = _counter(meter, sc.CANCELLATIONS)
         self._swallowed = _counter(meter, sc.SWALLOWED)
+        self._undelivered = _counter(meter, sc.UNDELIVERED)
+        self._guard_actions = _counter(meter, sc.GUARD_ACTIONS)
         self._to_finally = _histogram(meter, sc.TO_FINALLY)
         self._to_upstream_close = _histogram(meter, sc.TO_UPSTREAM_CLOSE)
         self._time_to_cancel = _histogram(meter, sc.TIME_TO_CANCEL)
@@ -83,6 +85,10 @@ class Instruments:
         """Count a cancel that did not come out of the call it was thrown into."""
         self._swallowed.add(1, {**attributes(key), sc.SEAM: seam})
 
+    def guarded(self, key: Key, action: str) -> None:
+        """Count an action of the guard's."""
+        self._guard_actions.add(1, {**attributes(key), sc.ACTION: action})
+
     def cancelled(self, key: Key, cancellation_type: str, ending: Ending, context: Context) -> None:
         """Measure a cancelled call; the context carries its span, for the exemplars."""
         verdict, times = ending.verdict, ending.times
@@ -93,6 +99,8 @@ class Instruments:
         self._time_to_cancel.record(
             time_to_cancel(times), {**base, sc.SOURCE: source, sc.PHASE: phase}, context
         )
+        if ending.undelivered:
+            self._undelivered.add(ending.undelivered, base, context)
         to_finally = since_disconnect(times, times.end)
         if to_finally is not None:
             ended = {sc.SIGNAL: str(verdict.signal), sc.ENDED_BY: str(verdict.ended_by)}

@@ -144,3 +144,16 @@ class Ending:
     error_type: str | None = None
     upstream_open: bool = False
     """The provider's response was still open when the call ended."""
+    undelivered: int = 0
+    """Chunks that the provider sent after the disconnect."""
+    actions: tuple[tuple[str, float], ...] = ()
+    """What the guard did, and when."""
+
+
+class Action(StrEnum):
+    """What the guard does to clean up."""
+
+    CLOSED_ORPHAN = "closed_orphan"
+    CLOSED_ON_DISCONNECT = "closed_on_disconnect"
+    CLOSED_UPSTREAM = "closed_upstream"
+    CHECKPOINT = "checkpoint"

@@ -43,6 +43,7 @@ EVENT_DISCONNECT: Final = "disconnect"
 EVENT_CANCEL_DELIVERED: Final = "cancel_delivered"
 EVENT_UPSTREAM_CLOSED: Final = "upstream_closed"
 EVENT_STUCK: Final = "stuck"
+EVENT_GUARD: Final = "guard"
 
 OTHER: Final = "_other"
 """The value that stands for every model past the limit of distinct ones."""

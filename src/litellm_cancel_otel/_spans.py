@@ -38,6 +38,8 @@ class Spans:
         )
         for name, moment in _events(times, cancelled=cancellation_type is not None):
             span.add_event(name, timestamp=wall_clock(moment, now, now_ns))
+        for action, moment in ending.actions:
+            span.add_event(sc.EVENT_GUARD, {sc.ACTION: action}, wall_clock(moment, now, now_ns))
         if ending.error_type is not None and not ending.verdict.external:
             span.set_attribute(sc.ERROR_TYPE, ending.error_type)
             span.set_status(Status(StatusCode.ERROR))

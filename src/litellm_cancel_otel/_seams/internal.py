@@ -1,11 +1,11 @@
 """What LiteLLM is told when the provider's side cancelled: an error it can retry and fall back on."""
 
-import litellm
+from litellm.exceptions import InternalServerError
 
 from .._call import Call
 from ..errors import AzureCancellationError
 
-AZURE = frozenset({"azure", "azure_text", "azure_ai"})
+AZURE = frozenset({"azure", "azure_text"})
 
 
 def provider_error(call: Call, exc: BaseException) -> Exception:
@@ -20,7 +20,7 @@ def provider_error(call: Call, exc: BaseException) -> Exception:
             exc, context=facts.operation, preserve_semantics=False
         )
     else:
-        error = litellm.InternalServerError(
+        error = InternalServerError(
             message=f"{facts.provider} cancelled the request internally",
             llm_provider=facts.provider,
             model=facts.model,
@@ -35,7 +35,7 @@ def mapped_error(call: Call, exc: BaseException) -> Exception:
     if not isinstance(error, AzureCancellationError):
         return error
     facts = call.describe(call)
-    mapped = litellm.InternalServerError(
+    mapped = InternalServerError(
         message=f"AzureException InternalServerError - {error}",
         llm_provider=facts.provider,
         model=facts.model,

@@ -6,13 +6,15 @@ stands in the chain between the task and the innermost await, so that the cancel
 ``throw`` on its way in.
 """
 
+import math
+import sys
 from asyncio import CancelledError
 from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
 from typing import Any
 
 from .._call import Call
-from .._records import Exit
+from .._records import Action, Exit
 from .active import CURRENT, reset
 
 
@@ -105,17 +107,42 @@ class ChunkStep(Step):
 
     def __next__(self) -> Any:
         try:
-            return self.coro.send(None)
+            waiting = self.coro.send(None)
         except StopIteration:
             call = self.call
             call.chunks += 1
-            call.last_chunk = call.clock()
+            call.last_chunk = now = call.clock()
+            if now >= call.due and self._checkpoint(now):
+                return None  # to the loop, which then resumes this step
             self.coro = None
             raise
         except BaseException as exc:  # the host's: noted and passed on
             if not self._left(exc):
                 raise
+        else:
+            self.call.due = 0.0
+            return waiting
         return self.coro.send(None)
+
+    def _checkpoint(self, now: float) -> bool:
+        """Return whether the task must let the loop run before it takes this chunk.
+
+        A stream whose chunks are all there already never suspends, so that no cancel and no
+        disconnect could reach the task: for as long as the backlog lasts.
+        """
+        call, interval = self.call, self.call.sink.checkpoint_interval
+        if not interval:
+            call.due = math.inf
+            return False
+        suspended, call.due = not call.due, now + interval
+        if suspended and call.disconnect is None:
+            return False
+        call.chunks -= 1  # it is taken again when the loop has run
+        call.acted(Action.CHECKPOINT)
+        call.due = math.inf if call.ended else now + interval
+        stop = sys.exc_info()[1]
+        self.coro = _Held(getattr(stop, "value", None))
+        return True
 
     def send(self, value: Any) -> Any:
         """Resume the coroutine."""
@@ -170,6 +197,22 @@ class ChunkStep(Step):
         except Exception as fault:  # noqa: BLE001 - ours: the host's exception goes on
             self.call.sink.faults.note("stream.substitute", fault)
             return None
+
+
+class _Held:
+    """A chunk that waits for the loop to have run once."""
+
+    def __init__(self, chunk: Any) -> None:
+        self._chunk = chunk
+
+    def send(self, _: None) -> Any:
+        raise StopIteration(self._chunk)
+
+    def throw(self, exc: BaseException) -> Any:
+        raise exc
+
+    def close(self) -> None:
+        """Let the chunk go."""
 
 
 class FirstStep(ChunkStep):

@@ -117,7 +117,7 @@ async def close(call: Call, closing: Coroutine[Any, Any, Any]) -> None:
         await closing
         return
     call.closing_since = call.clock()
-    if running_task() is not call.driver:
+    if running_task() is not call.driver and not call.by_guard:
         call.drive(running_task())
     try:
         await Step(closing, call.thrown)

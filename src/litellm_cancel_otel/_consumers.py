@@ -1,0 +1,86 @@
+"""Who holds a stream: the async generators, outermost first, that are suspended on it."""
+
+import gc
+import sys
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Iterable, Iterator
+from types import AsyncGeneratorType
+from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
+
+AsyncGenerator = AsyncGeneratorType[Any, Any]
+
+
+def suspended_consumers(
+    streams: Iterable[object], generators: Iterable[AsyncGenerator]
+) -> dict[int, list[AsyncGenerator]]:
+    """Return for each stream's ``id`` the generators that hold it, outermost first.
+
+    Only those suspended at a ``yield``: one that runs, or awaits, has a task that will resume it.
+    One look at each generator, however many streams are asked for.
+    """
+    holders: dict[int, AsyncGenerator] = {}
+    for generator in generators:
+        if generator.ag_frame is not None and not generator.ag_running:
+            if generator.ag_await is None:
+                holders.update((id(held), generator) for held in _held(generator))
+    return {id(stream): list(_chain(stream, holders))[::-1] for stream in streams}
+
+
+def _held(generator: AsyncGenerator) -> Iterator[object]:
+    """Yield the streams and generators that a generator's frame refers to.
+
+    The garbage collector knows its locals and, unlike ``f_locals``, what an ``async for`` has on
+    the frame's stack; an iterator object in between, such as LiteLLM's Router returns, is looked
+    through.
+    """
+    for value in gc.get_referents(generator):
+        if isinstance(value, AsyncGeneratorType):
+            yield value
+        elif hasattr(type(value), "__anext__"):
+            yield value
+            inner = getattr(value, "__dict__", {}).values()
+            yield from (one for one in inner if hasattr(type(one), "__anext__"))
+
+
+def _chain(stream: object, holders: dict[int, AsyncGenerator]) -> Iterator[AsyncGenerator]:
+    seen: set[int] = set()
+    holder = holders.get(id(stream))
+    while holder is not None and id(holder) not in seen:
+        seen.add(id(holder))
+        yield holder
+        holder = holders.get(id(holder))
+
+
+_followed: "WeakKeyDictionary[AbstractEventLoop, WeakSet[AsyncGenerator]]" = WeakKeyDictionary()
+
+
+def follow_generators(loop: AbstractEventLoop) -> None:
+    """See to it that the running loop's generators are known; call it in that loop's thread.
+
+    asyncio's own loops keep them in a set. uvloop keeps its set to itself, so that from here on
+    its generators are noted at their first step, as it does.
+    """
+    if hasattr(loop, "_asyncgens") or loop in _followed:
+        return
+    known: WeakSet[AsyncGenerator] = WeakSet()
+    _followed[loop] = known
+    first = sys.get_asyncgen_hooks().firstiter
+    sys.set_asyncgen_hooks(firstiter=_noting(known, first))
+
+
+def _noting(
+    known: "WeakSet[AsyncGenerator]", first: Callable[[Any], Any] | None
+) -> Callable[[AsyncGenerator], None]:
+    def firstiter(generator: AsyncGenerator) -> None:
+        known.add(generator)
+        if first is not None:
+            first(generator)
+
+    return firstiter
+
+
+def generators_of(loop: AbstractEventLoop) -> list[AsyncGenerator]:
+    """Return the loop's async generators that have begun and are still alive."""
+    found: Iterable[AsyncGenerator] = getattr(loop, "_asyncgens", None) or _followed.get(loop, ())
+    return list(found)

@@ -1,0 +1,220 @@
+"""The dashboard that a person on call opens first."""
+
+from typing import Final
+
+from .. import _semconv as sc
+from . import shared, style
+from .frame import CALLS, SHOWN, Board, Row
+from .panels import About, Column, Line, Panel, areas, grid, heat, lines
+from .promql import differs, equal, share, total
+
+_CANCELLED: Final = CALLS.where(equal(sc.OUTCOME, "cancelled"))
+_EXTERNAL: Final = CALLS.where(equal(sc.CANCELLATION_TYPE, sc.EXTERNAL))
+_INTERNAL: Final = CALLS.where(differs(sc.CANCELLATION_TYPE, sc.EXTERNAL))
+_NAME: Final = f"{{{{{shared.PROVIDER}}}}}"
+
+
+def board() -> Board:
+    """Return the dashboard *Cancellation overview*."""
+    return Board(
+        "overview",
+        "LiteLLM cancellations: overview",
+        "Are cancelled calls cleaned up, which provider is the odd one out, which streams are "
+        "stuck now, and what does it cost?",
+        [
+            Row("", 4, [(4, tile) for tile in shared.tiles(CALLS)]),
+            Row("Now", 8, [(17, _providers()), (7, shared.stuck_by_reason(CALLS))]),
+            Row("Who cancels", 8, [(10, _share()), (7, _sides()), (7, _sources())]),
+            Row("Clean-up after a disconnect", 7, [(8, panel) for panel in _finally()]),
+            Row("", 8, [(12, _heat()), (12, _upstream())]),
+            Row("What it costs", 8, [(8, _wasted()), (8, _patience()), (8, shared.guard(CALLS))]),
+        ],
+    )
+
+
+def _providers() -> Panel:
+    shown, by = CALLS.over(SHOWN), sc.PROVIDER
+    cancelled, internal = _CANCELLED.over(SHOWN), _INTERNAL.over(SHOWN)
+    calls, usual = shown.rate(sc.CALLS, by), CALLS.over("1d")
+    was = share(_CANCELLED.over("1d").rate(sc.CALLS, by), usual.rate(sc.CALLS, by))
+    stuck = f"{total(CALLS.now(sc.STREAMS_STUCK), by)} or {calls} * 0"
+    wasted = share(shown.rate(sc.UNDELIVERED, by), cancelled.rate(sc.CALLS, by))
+    one = "/d/litellm-cancel-provider?var-provider=${__value.raw}&${service:queryparam}"
+    one += "&${__url_time_range}"
+    return grid(
+        About(
+            "Providers side by side, over the time shown",
+            "One row a provider: a coloured cell is the odd one out. Compare *cancelled* with "
+            "*usual* (the last day): more external cancels mean impatient people, so look at time "
+            "to cancel; internal ones mean the provider drops calls. Late *finally* or *upstream* "
+            "means that calls of gone clients still cost. Click a provider to look closer.",
+            "which-provider",
+        ),
+        [
+            Column("calls/s", calls, style.COUNT, decimals=2),
+            Column("cancelled", share(cancelled.rate(sc.CALLS, by), calls), style.PERCENT),
+            Column("usual", was, style.PERCENT),
+            Column(
+                "internal",
+                share(internal.rate(sc.CANCELLATIONS, by), calls),
+                style.PERCENT,
+                warn=0.005,
+                bad=0.02,
+            ),
+            *(
+                Column(f"finally p{p}", shown.quantile(p / 100, sc.TO_FINALLY, by), style.SECONDS)
+                for p in (50, 95)
+            ),
+            Column(
+                "finally p99",
+                shown.quantile(0.99, sc.TO_FINALLY, by),
+                style.SECONDS,
+                warn=style.FINALLY_OBJECTIVE,
+                bad=style.FINALLY_OBJECTIVE * 10,
+            ),
+            Column(
+                "upstream p99",
+                shown.quantile(0.99, sc.TO_UPSTREAM_CLOSE, by),
+                style.SECONDS,
+                warn=style.UPSTREAM_OBJECTIVE,
+                bad=style.UPSTREAM_OBJECTIVE * 10,
+            ),
+            Column("wasted chunks", wasted, style.COUNT, warn=5, bad=50, decimals=1),
+            Column("stuck now", stuck, style.COUNT, bad=1),
+        ],
+        {shared.PROVIDER: "provider"},
+        sort="calls/s",
+        links={"provider": one},
+    )
+
+
+def _share() -> Panel:
+    by, day = sc.PROVIDER, CALLS.over("1d")
+    now = share(_CANCELLED.rate(sc.CALLS, by), CALLS.rate(sc.CALLS, by))
+    was = share(_CANCELLED.over("1d").rate(sc.CALLS, by), day.rate(sc.CALLS, by))
+    return lines(
+        About(
+            "Cancelled share, by provider, against its usual",
+            "How many of the calls that ended were cancelled; the dashed line is the same over the "
+            "last day. Well above its own dashed line: find out who cancels (beside this) and when "
+            "(time to cancel, below).",
+            "which-provider",
+        ),
+        [Line(now, _NAME), Line(was, f"{_NAME} usual")],
+        style.PERCENT,
+        dashed="/ usual$/",
+    )
+
+
+def _sides() -> Panel:
+    return areas(
+        About(
+            "External against internal",
+            "Blue: the caller's side told the call to stop; no fault. Orange: the provider or the "
+            "HTTP layer cancelled a call that nobody had given up; look at the provider.",
+            "internal-cancellations",
+        ),
+        [
+            Line(_EXTERNAL.rate(sc.CANCELLATIONS), sc.EXTERNAL),
+            Line(_INTERNAL.rate(sc.CANCELLATIONS), style.INTERNAL),
+        ],
+        style.CALLS_A_SECOND,
+        style.CALLS,
+    )
+
+
+def _sources() -> Panel:
+    return areas(
+        About(
+            "Sources",
+            "Who cancelled. `client_disconnect`: people leave. `deadline`: a timeout of the "
+            "application, maybe too short. `abandoned`: code that breaks off a stream without "
+            "`aclose()`; fix it. `shutdown`: a deployment. `provider`: not the caller at all.",
+            "sources",
+        ),
+        [Line(CALLS.rate(sc.CANCELLATIONS, sc.SOURCE), "{{litellm_cancel_source}}")],
+        style.CALLS_A_SECOND,
+        style.SOURCES,
+    )
+
+
+def _finally() -> list[Panel]:
+    return [
+        lines(
+            About(
+                f"Disconnect to finally, p{p}, by provider",
+                f"{p} of 100 cancelled calls were unwound within this time of the disconnect. The "
+                f"dashed line is the objective for p99, {style.FINALLY_OBJECTIVE * 1e3:g} ms. Late "
+                "for all providers: the event loop or a middleware; for one: its client library.",
+                "finally-is-late",
+            ),
+            [Line(CALLS.quantile(p / 100, sc.TO_FINALLY, sc.PROVIDER), _NAME, exemplar=p == 99)],
+            style.SECONDS,
+            objective=style.FINALLY_OBJECTIVE,
+            logarithmic=True,
+        )
+        for p in (50, 95, 99)
+    ]
+
+
+def _heat() -> Panel:
+    return heat(
+        About(
+            "Disconnect to finally, all cancelled calls",
+            "Each cell is how many calls took so long. A second band above the first is one way "
+            "of cancelling that is not cleaned up: click an exemplar in it to open its trace.",
+            "finally-is-late",
+        ),
+        CALLS.buckets(sc.TO_FINALLY),
+        style.SECONDS,
+    )
+
+
+def _upstream() -> Panel:
+    return lines(
+        About(
+            "Disconnect to upstream close, p99, by provider",
+            "Until the provider's HTTP response is closed it goes on generating, and billing. The "
+            f"dashed line is the objective, {style.UPSTREAM_OBJECTIVE * 1e3:g} ms. Above it while "
+            "*finally* is on time: something keeps the response, so look at the traces.",
+            "upstream-left-open",
+        ),
+        [Line(CALLS.quantile(0.99, sc.TO_UPSTREAM_CLOSE, sc.PROVIDER), _NAME, exemplar=True)],
+        style.SECONDS,
+        objective=style.UPSTREAM_OBJECTIVE,
+        logarithmic=True,
+    )
+
+
+def _wasted() -> Panel:
+    return lines(
+        About(
+            "Wasted chunks, by provider",
+            "Chunks that came from the provider after the client had gone: paid for, and thrown "
+            "away. Steadily above zero: the upstream is left open.",
+            "upstream-left-open",
+        ),
+        [Line(CALLS.rate(sc.UNDELIVERED, sc.PROVIDER), _NAME)],
+        style.CHUNKS_A_SECOND,
+    )
+
+
+def _patience() -> Panel:
+    people = CALLS.where(equal(sc.SOURCE, "client_disconnect"))
+    return lines(
+        About(
+            "Time to cancel: how long people wait before they leave",
+            "From the call's start to the client's leaving. Many leave early: they see the first "
+            "words and think again. Many leave late: the model is slow or too talkative.",
+            "time-to-cancel",
+        ),
+        [
+            Line(people.quantile(p / 100, sc.TIME_TO_CANCEL), f"p{p}", exemplar=p == 99)
+            for p in (50, 95, 99)
+        ],
+        style.SECONDS,
+        colours=style.QUANTILES,
+        logarithmic=True,
+    )
+
+

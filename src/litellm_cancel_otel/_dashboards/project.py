@@ -1,0 +1,10 @@
+"""Where the project's documents are, for the links in dashboards and alerts."""
+
+from typing import Final
+
+HOME: Final = "https://github.com/litellm-cancel-otel/litellm-cancel-otel/blob/main"
+
+
+def runbook(section: str) -> str:
+    """Return the address of a section of the runbook."""
+    return f"{HOME}/docs/runbook.md#{section}"

@@ -1,0 +1,137 @@
+"""PromQL from the contract's names; an expression is a plain string.
+
+Three things that are easy to get wrong are here once: a gauge of a dead replica that lingers, a
+counter whose first value is its first increase, and bucket boundaries, which are ``5.0`` where
+Prometheus scrapes and ``5`` where OTLP comes in.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from .. import _semconv as sc
+from .names import family, label
+
+FRESH: Final = "2m"
+"""How old a gauge's last sample may be: two exports at OpenTelemetry's default of one a minute.
+
+A scraped target that is gone is marked so at once, but nothing marks what came over OTLP, and
+Prometheus would show it for five minutes more.
+"""
+
+JOB: Final = "job"
+INSTANCE: Final = "instance"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where expressions take their series from: the matchers and the window of every rate."""
+
+    window: str
+    matchers: tuple[str, ...] = ()
+
+    def where(self, *matchers: str) -> "Source":
+        """Narrow by more matchers."""
+        return replace(self, matchers=(*self.matchers, *matchers))
+
+    def over(self, window: str) -> "Source":
+        """Take another window."""
+        return replace(self, window=window)
+
+    def rate(self, metric: sc.Metric, *by: str) -> str:
+        """Return a counter's or histogram count's rate a second, summed over all replicas."""
+        return _sum(f"rate({self._select(_counted(metric))}[{self.window}])", by)
+
+    def increase(self, metric: sc.Metric, *by: str) -> str:
+        """Return by how much a counter rose, its first value included.
+
+        ``increase`` alone needs two samples and so never sees the first swallowed cancel of a
+        replica, which may stay the only one.
+        """
+        counter = self._select(_counted(metric))
+        rose = f"increase({counter}[{self.window}])"
+        return _sum(f"({counter} unless {counter} offset {self.window}) or {rose}", by)
+
+    def now(self, gauge: sc.Metric) -> str:
+        """Return a gauge's series of replicas that still report."""
+        selected = self._select(family(gauge))
+        return f"{selected} and present_over_time({selected}[{FRESH}])"
+
+    def reporting(self, *by: str) -> str:
+        """Return a series for each group that has a replica that reports, to lean a zero on."""
+        return f"group{_by(by)} ({self.now(sc.INTERNAL_ERRORS)})"
+
+    def quantile(self, q: float, metric: sc.Metric, *by: str) -> str:
+        """Return a histogram's quantile over all replicas together."""
+        return f"histogram_quantile({q:g}, {self.buckets(metric, *by)})"
+
+    def buckets(self, metric: sc.Metric, *by: str) -> str:
+        """Return the rates of a histogram's buckets, summed over all replicas."""
+        bucket = self._select(f"{family(metric)}_bucket")
+        return _sum(f"rate({bucket}[{self.window}])", ("le", *by))
+
+    def slower(self, metric: sc.Metric, limit: float, *by: str) -> str:
+        """Return the share of measurements above one of the bucket boundaries."""
+        boundary = self.where(at_most(limit))
+        bucket = boundary._select(f"{family(metric)}_bucket")
+        within = _sum(f"rate({bucket}[{self.window}])", by)
+        return f"1 - {within} / ({self.rate(metric, *by)} > 0)"
+
+    def _select(self, name: str) -> str:
+        return f"{name}{{{', '.join(self.matchers)}}}" if self.matchers else name
+
+
+def at_most(limit: float) -> str:
+    """Return the matcher of a bucket boundary, however it is written."""
+    if limit not in sc.LATENCY_BUCKETS:
+        raise ValueError(f"{limit} is no bucket boundary")
+    text = f"{limit:g}".replace(".", "[.]")
+    return f'le=~"{text}{"([.]0)?" if float(limit).is_integer() else ""}"'
+
+
+def equal(attribute: str, value: str) -> str:
+    """Return the matcher of one value."""
+    return f'{label(attribute)}="{value}"'
+
+
+def differs(attribute: str, value: str) -> str:
+    """Return the matcher of every other value."""
+    return f'{label(attribute)}!="{value}"'
+
+
+def matches(name: str, pattern: str) -> str:
+    """Return the matcher of a label's values by regular expression."""
+    return f'{label(name)}=~"{pattern}"'
+
+
+def total(expression: str, *by: str) -> str:
+    """Return a sum over everything else."""
+    return _sum(expression, by)
+
+
+def most(expression: str, *by: str) -> str:
+    """Return the greatest of each group."""
+    return f"max{_by(by)} ({expression})"
+
+
+def share(part: str, whole: str) -> str:
+    """Return part of a whole, both grouped alike; a part without series is none of it."""
+    return f"({part} or {whole} * 0) / ({whole} > 0)"
+
+
+def zero_where(reporting: str, expression: str) -> str:
+    """Return the expression, or zero where something reports: silence must not look like health."""
+    return f"{expression} or {reporting} * 0"
+
+
+def _counted(metric: sc.Metric) -> str:
+    return f"{family(metric)}_count" if metric.kind == "histogram" else family(metric)
+
+
+def _sum(expression: str, by: Iterable[str]) -> str:
+    return f"sum{_by(by)} ({expression})"
+
+
+def _by(by: Iterable[str]) -> str:
+    names = ", ".join(label(name) for name in by)
+    return f" by ({names})" if names else ""

@@ -1,0 +1,250 @@
+"""The recording rules and alerts, as data.
+
+Grouped by ``job``, the service, and never by instance: a replica that is replaced must not
+restart an alert. An alert reads recorded series by their bare names only, so that Grafana can be
+given the same alert with the recorded expression in their place.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from .. import _semconv as sc
+from . import style
+from .names import family, label
+from .promql import JOB, Source, differs, equal, share, total
+
+PROVIDER: Final = label(sc.PROVIDER)
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A series that Prometheus computes for the alerts and for long ranges."""
+
+    record: str
+    expr: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """An alert: when, for how long, how bad, what it says and its section of the runbook."""
+
+    name: str
+    expr: str
+    for_: str
+    severity: str
+    section: str
+    summary: str
+    description: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+BUDGET: Final = 0.01
+"""One of 100 cancelled calls may run its finally later than the objective says."""
+FAST, SLOW = 14.4 * BUDGET, 6 * BUDGET
+"""A month's budget gone in two days, and in five."""
+ENOUGH: Final = 20
+"""Fewer cancels than these in the window say nothing of a p99."""
+
+UPSTREAM_LATE: Final = 1.0
+"""Seconds after which a provider's response counts as left open; ten times its objective."""
+UPSTREAM_SHARE: Final = 0.05
+CHUNKS_A_CANCEL: Final = 10
+CHUNKS_AT_LEAST: Final = 100
+
+INTERNAL_TIMES: Final = 3
+INTERNAL_SHARE: Final = 0.01
+INTERNAL_AT_LEAST: Final = 5
+
+SILENT_AFTER: Final = "5m"
+MISSED_FOR: Final = "6h"
+
+_INTERNAL: Final = differs(sc.CANCELLATION_TYPE, sc.EXTERNAL)
+_BY: Final = (JOB, sc.PROVIDER)
+
+
+def _over(window: str) -> Source:
+    return Source(window)
+
+
+def _late(window: str) -> str:
+    return f"job:litellm_cancel_finally_late:ratio_rate{window}"
+
+
+def _ended(window: str) -> str:
+    return f"job:litellm_cancel_finally:increase{window}"
+
+
+CANCELLED_SHARE: Final = "job_provider:litellm_cancel_cancelled:ratio_rate5m"
+FINALLY_P99: Final = "job_provider:litellm_cancel_disconnect_to_finally_seconds:p99_rate5m"
+UPSTREAM_P99: Final = "job_provider:litellm_cancel_disconnect_to_upstream_close_seconds:p99_rate5m"
+INTERNAL_COUNT: Final = "job_provider:litellm_cancel_internal:increase15m"
+INTERNAL_RATIO: Final = "job_provider:litellm_cancel_internal:ratio_increase15m"
+UPSTREAM_RATIO: Final = "job_provider:litellm_cancel_upstream_late:ratio_rate10m"
+UPSTREAM_COUNT: Final = "job_provider:litellm_cancel_upstream:increase10m"
+UNDELIVERED: Final = "job_provider:litellm_cancel_undelivered:increase10m"
+CANCELLED: Final = "job_provider:litellm_cancel_cancellations:increase10m"
+STUCK: Final = "job_provider_reason:litellm_cancel_streams_stuck:sum"
+SWALLOWED: Final = "job_provider_seam:litellm_cancel_swallowed:increase15m"
+FAULTS: Final = "job_seam:litellm_cancel_internal_errors:increase15m"
+
+
+def recordings() -> list[Recording]:
+    """Return every recording rule, each after those that it reads."""
+    five, ten, quarter = _over("5m"), _over("10m"), _over("15m")
+    cancelled = five.where(equal(sc.OUTCOME, "cancelled"))
+    internal = quarter.where(_INTERNAL).increase(sc.CANCELLATIONS, *_BY)
+    return [
+        Recording(
+            CANCELLED_SHARE, share(cancelled.rate(sc.CALLS, *_BY), five.rate(sc.CALLS, *_BY))
+        ),
+        Recording(FINALLY_P99, five.quantile(0.99, sc.TO_FINALLY, *_BY)),
+        Recording(UPSTREAM_P99, five.quantile(0.99, sc.TO_UPSTREAM_CLOSE, *_BY)),
+        *(
+            Recording(
+                _late(window),
+                _over(window).slower(sc.TO_FINALLY, style.FINALLY_OBJECTIVE, JOB),
+            )
+            for window in ("5m", "30m", "1h", "6h")
+        ),
+        *(
+            Recording(_ended(window), _over(window).increase(sc.TO_FINALLY, JOB))
+            for window in ("1h", "6h")
+        ),
+        Recording(INTERNAL_COUNT, internal),
+        Recording(INTERNAL_RATIO, share(internal, quarter.increase(sc.CALLS, *_BY))),
+        Recording(UPSTREAM_RATIO, ten.slower(sc.TO_UPSTREAM_CLOSE, UPSTREAM_LATE, *_BY)),
+        Recording(UPSTREAM_COUNT, ten.increase(sc.TO_UPSTREAM_CLOSE, *_BY)),
+        Recording(UNDELIVERED, ten.increase(sc.UNDELIVERED, *_BY)),
+        Recording(CANCELLED, ten.increase(sc.CANCELLATIONS, *_BY)),
+        Recording(STUCK, total(five.now(sc.STREAMS_STUCK), *_BY, sc.REASON)),
+        Recording(SWALLOWED, quarter.increase(sc.SWALLOWED, *_BY, sc.SEAM)),
+        Recording(FAULTS, quarter.increase(sc.INTERNAL_ERRORS, JOB, sc.SEAM)),
+    ]
+
+
+def alerts() -> list[Alert]:
+    """Return every alert."""
+    return [_stuck(), *_finally_late(), _upstream(), _internal(), _swallowed(), _silent(), _faults()]
+
+
+def _stuck() -> Alert:
+    return Alert(
+        "LitellmCancelStreamsStuck",
+        f"{STUCK} > 0",
+        "2m",
+        "warning",
+        "stuck-streams",
+        f"{{{{ $value }}}} streams stuck at {{{{ $labels.{PROVIDER} }}}} "
+        f"({{{{ $labels.{sc.REASON} }}}})",
+        f"{{{{ $value }}}} streams of {{{{ $labels.job }}}} to {{{{ $labels.{PROVIDER} }}}} should "
+        "have ended or moved by now and have not. Each holds a connection and memory, and the "
+        "provider may still be generating. The dashboard *Stuck streams* names the replicas.",
+    )
+
+
+def _finally_late() -> list[Alert]:
+    objective = f"{style.FINALLY_OBJECTIVE * 1e3:g} ms"
+
+    def burn(name: str, long: str, short: str, limit: float, for_: str, severity: str) -> Alert:
+        return Alert(
+            name,
+            f"{_late(long)} > {limit:g}\n"
+            f"and {_late(short)} > {limit:g}\n"
+            f"and {_ended(long)} >= {ENOUGH}",
+            for_,
+            severity,
+            "finally-is-late",
+            f"{{{{ $value | humanizePercentage }}}} of the cancelled calls of "
+            f"{{{{ $labels.job }}}} are cleaned up late",
+            f"Over {long} and still over the last {short}, {{{{ $value | humanizePercentage }}}} "
+            f"of the cancelled calls ran their finally more than {objective} after the disconnect; "
+            f"the objective allows {BUDGET:.0%}. Connections, memory and the provider's tokens are "
+            "held for people who are gone.",
+        )
+
+    return [
+        burn("LitellmCancelFinallyLateFastBurn", "1h", "5m", FAST, "2m", "critical"),
+        burn("LitellmCancelFinallyLateSlowBurn", "6h", "30m", SLOW, "15m", "warning"),
+    ]
+
+
+def _upstream() -> Alert:
+    return Alert(
+        "LitellmCancelUpstreamLeftOpen",
+        f"({UPSTREAM_RATIO} > {UPSTREAM_SHARE:g} and {UPSTREAM_COUNT} >= {ENOUGH})\n"
+        f"or ({UNDELIVERED} > {CHUNKS_A_CANCEL} * ({CANCELLED} or {UNDELIVERED} * 0)\n"
+        f"and {UNDELIVERED} >= {CHUNKS_AT_LEAST})",
+        "10m",
+        "warning",
+        "upstream-left-open",
+        f"{{{{ $labels.{PROVIDER} }}}} goes on answering clients that are gone",
+        f"More than {UPSTREAM_SHARE:.0%} of the responses of {{{{ $labels.{PROVIDER} }}}} stay "
+        f"open longer than {UPSTREAM_LATE:g} s after the disconnect, or more than "
+        f"{CHUNKS_A_CANCEL} chunks come in for each cancelled call. What the provider generates "
+        "for nobody is billed all the same.",
+    )
+
+
+def _internal() -> Alert:
+    usual = f"avg_over_time({INTERNAL_RATIO}[1d:5m] offset 15m)"
+    return Alert(
+        "LitellmCancelInternalAboveUsual",
+        f"{INTERNAL_RATIO} > {INTERNAL_TIMES} * ({usual} or {INTERNAL_RATIO} * 0)\n"
+        f"and {INTERNAL_RATIO} > {INTERNAL_SHARE:g}\n"
+        f"and {INTERNAL_COUNT} >= {INTERNAL_AT_LEAST}",
+        "5m",
+        "warning",
+        "internal-cancellations",
+        f"{{{{ $labels.{PROVIDER} }}}} cancels {{{{ $value | humanizePercentage }}}} of the calls "
+        "of {{ $labels.job }} by itself",
+        f"That is more than {INTERNAL_TIMES} times its usual of the last day. Nobody on the "
+        "caller's side asked for it. On Azure (azure.ai.openai) the caller sees "
+        "AzureCancellationError, so LiteLLM retries and falls back; each retry costs time and "
+        "tokens.",
+    )
+
+
+def _swallowed() -> Alert:
+    return Alert(
+        "LitellmCancelSwallowed",
+        f"{SWALLOWED} > 0",
+        "0m",
+        "warning",
+        "swallowed-cancels",
+        f"A cancel was swallowed in {{{{ $labels.job }}}} (seam {{{{ $labels.{sc.SEAM} }}}})",
+        "A call returned as if nothing had happened although its task had been told to stop. "
+        "Whoever waits for that task, a shutdown or a timeout, waits on. Some code around the call "
+        "catches CancelledError and does not raise it again.",
+    )
+
+
+def _silent() -> Alert:
+    heartbeat = family(sc.INTERNAL_ERRORS)
+    fresh = f"{heartbeat} and present_over_time({heartbeat}[{SILENT_AFTER}])"
+    return Alert(
+        "LitellmCancelTelemetrySilent",
+        f"group by ({JOB}) (last_over_time({heartbeat}[{MISSED_FOR}]))\n"
+        f"unless group by ({JOB}) ({fresh})",
+        "5m",
+        "critical",
+        "telemetry-silent",
+        "No cancellation telemetry from {{ $labels.job }}",
+        "Not one replica of {{ $labels.job }} has reported for more than five minutes, and some "
+        f"had within the last {MISSED_FOR}. Every other alert of this group is blind until it is "
+        "back.",
+    )
+
+
+def _faults() -> Alert:
+    return Alert(
+        "LitellmCancelTelemetryFaults",
+        f"{FAULTS} > 0",
+        "0m",
+        "info",
+        "internal-errors",
+        f"Faults in the cancellation telemetry of {{{{ $labels.job }}}} "
+        f"(seam {{{{ $labels.{sc.SEAM} }}}})",
+        "The telemetry package failed at this seam {{ $value }} times in 15 minutes. No call was "
+        "harmed, but what the fault kept from being measured is missing on the dashboards.",
+    )

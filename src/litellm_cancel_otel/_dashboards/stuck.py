@@ -1,0 +1,211 @@
+"""The dashboard for streams that are stuck while they are stuck."""
+
+from .. import _semconv as sc
+from . import shared, style
+from .frame import CALLS, REPLICAS, Board, Row
+from .names import label
+from .panels import About, Column, Line, Panel, alerts, areas, grid, heat, lines, tile, traces
+from .promql import INSTANCE, equal, most, total, zero_where
+
+ALERTS = "LitellmCancel"
+
+
+def board() -> Board:
+    """Return the dashboard *Stuck streams*."""
+    return Board(
+        "stuck",
+        "LiteLLM cancellations: stuck streams",
+        "Which streams are stuck now, why, since when and in which replica, and whether the event "
+        "loop is to blame.",
+        [
+            Row("", 4, [(4, panel) for panel in _tiles()]),
+            Row("Stuck now", 8, [(16, _where()), (8, alerts(*_alerts()))]),
+            Row("Open and stuck", 8, [(8, _open()), (8, shared.stuck_by_reason(CALLS))]
+                + [(8, _oldest())]),
+            Row("Is it the event loop?", 8, [(12, _lag()), (12, _lag_heat())]),
+            Row("Cleaned up and not", 8, [(8, shared.swallowed(CALLS)), (8, shared.guard(CALLS))]
+                + [(8, _undelivered())]),
+            Row("Traces", 10, [(24, _latest())]),
+        ],
+    )  # fmt: skip
+
+
+def _tiles() -> list[Panel]:
+    return [
+        tile(
+            About(
+                "Open",
+                "Streams that have not ended, well or not. Rising for hours without more calls: "
+                "something keeps them; see *by reason*.",
+                "stuck-streams",
+            ),
+            Line(zero_where(REPLICAS.reporting(), total(CALLS.now(sc.STREAMS_OPEN))), "open"),
+            style.COUNT,
+        ),
+        *(_reason(reason, title, text) for reason, title, text in _REASONS),
+        shared.oldest_tile(CALLS),
+        tile(
+            About(
+                "Event loop lag, p99",
+                "How late the loop runs what is due. Above 50 ms every cancel is late too, "
+                "whatever the provider: look for blocking code.",
+                "event-loop-lag",
+            ),
+            Line(REPLICAS.quantile(0.99, sc.LOOP_LAG), "p99"),
+            style.SECONDS,
+            steps={0.05: style.AMBER, 0.5: style.RED},
+        ),
+    ]
+
+
+_REASONS = (
+    (
+        "after_disconnect",
+        "Client gone",
+        "Stuck `after_disconnect`: the client has left and the call still runs. Look at the "
+        "traces below for what holds it.",
+    ),
+    (
+        "orphaned",
+        "Orphaned",
+        "Stuck as `orphaned`: the task that read the stream is done, so nobody will ever end it. "
+        "Find the `break` without `aclose()`.",
+    ),
+    (
+        "no_chunk",
+        "No chunk",
+        "Stuck with `no_chunk`: the provider has sent nothing for too long. Right for a model "
+        "that thinks for minutes: give it its own limit in `stuck_limits`.",
+    ),
+)
+
+
+def _reason(reason: str, title: str, text: str) -> Panel:
+    stuck = CALLS.where(equal(sc.REASON, reason)).now(sc.STREAMS_STUCK)
+    return tile(
+        About(title, text, "stuck-streams"),
+        Line(zero_where(REPLICAS.reporting(), total(stuck)), reason),
+        style.COUNT,
+        steps={1: style.RED},
+    )
+
+
+def _where() -> Panel:
+    by = (INSTANCE, sc.PROVIDER, sc.REQUEST_MODEL)
+    stuck = total(CALLS.now(sc.STREAMS_STUCK), *by, sc.REASON)
+    return grid(
+        About(
+            "Where they are",
+            "One row a replica, provider, model and reason. All in one replica: restart that one "
+            "after a look at `litellm-cancel-otel top` there. All of one provider: the provider.",
+            "stuck-streams",
+        ),
+        [Column("stuck", f"{stuck} > 0", style.COUNT, bad=1)],
+        {
+            label(sc.REASON): "reason",
+            shared.PROVIDER: "provider",
+            label(sc.REQUEST_MODEL): "model",
+            INSTANCE: "instance",
+        },
+        sort="stuck",
+        none="no stream is stuck",
+    )
+
+
+def _open() -> Panel:
+    return areas(
+        About(
+            "Open streams, by provider",
+            "What is being streamed at this moment. It should follow the traffic; a floor that "
+            "rises and never falls is streams that nobody ends.",
+            "stuck-streams",
+        ),
+        [Line(total(CALLS.now(sc.STREAMS_OPEN), sc.PROVIDER), f"{{{{{shared.PROVIDER}}}}}")],
+        style.COUNT,
+        style.PROVIDERS,
+    )
+
+
+def _oldest() -> Panel:
+    return lines(
+        About(
+            "Oldest after disconnect, by instance",
+            "A slope of one second a second is one stream that stays; it ends where that is "
+            "cleaned up. The dashed line is where the watchdog calls it stuck.",
+            "stuck-streams",
+        ),
+        [Line(most(CALLS.now(sc.OLDEST_AFTER_DISCONNECT), INSTANCE), "{{instance}}")],
+        style.SECONDS,
+        colours={},
+        objective=5,
+    )
+
+
+def _lag() -> Panel:
+    return lines(
+        About(
+            "Event loop lag, p99, by instance",
+            "One instance alone: something blocks there. All of them: code that blocks in every "
+            "request, or too little CPU. The dashed line is the objective of *finally*.",
+            "event-loop-lag",
+        ),
+        [Line(REPLICAS.quantile(0.99, sc.LOOP_LAG, INSTANCE), "{{instance}}", exemplar=True)],
+        style.SECONDS,
+        colours={},
+        objective=style.FINALLY_OBJECTIVE,
+        logarithmic=True,
+    )
+
+
+def _lag_heat() -> Panel:
+    return heat(
+        About(
+            "Event loop lag",
+            "How often the loop was how late. A second band high up is one piece of code that "
+            "blocks now and then.",
+            "event-loop-lag",
+        ),
+        REPLICAS.buckets(sc.LOOP_LAG),
+        style.SECONDS,
+    )
+
+
+def _undelivered() -> Panel:
+    return lines(
+        About(
+            "Chunks after the disconnect, by model",
+            "What providers still send to clients that are gone. It goes on while a stream is "
+            "stuck `after_disconnect`, and costs what it costs.",
+            "upstream-left-open",
+        ),
+        [Line(CALLS.rate(sc.UNDELIVERED, sc.REQUEST_MODEL), f"{{{{{label(sc.REQUEST_MODEL)}}}}}")],
+        style.CHUNKS_A_SECOND,
+        colours={},
+    )
+
+
+def _latest() -> Panel:
+    fields = (sc.PROVIDER, sc.REQUEST_MODEL, sc.SOURCE, sc.SIGNAL, sc.ENDED_BY)
+    fields += (sc.DISCONNECT_TO_FINALLY, sc.DISCONNECT_TO_UPSTREAM_CLOSE)
+    chosen = ", ".join(f"span.{name}" for name in fields)
+    late = f"span.{sc.DISCONNECT_TO_FINALLY} > 1"
+    return traces(
+        About(
+            "Latest traces of streams that were stuck or late",
+            "A span is written when its call ends, so what is stuck right now is above and not "
+            "here. Open one: the events say what came when. Empty without Tempo.",
+            "stuck-streams",
+        ),
+        f'{{ (event:name = "{sc.EVENT_STUCK}" || {late}) }} | select({chosen})',
+    )
+
+
+def _alerts() -> tuple[About, str]:
+    return (
+        About(
+            "Alerts",
+            "The state of this package's alerts. One that fires links to its part of the runbook.",
+            "alerts",
+        ),
+        ALERTS,
+    )

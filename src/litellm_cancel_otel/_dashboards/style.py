@@ -1,0 +1,85 @@
+"""One meaning a colour in all panels, and the units and objectives that they share."""
+
+from typing import Final
+
+from .._records import Outcome, Phase, Source
+from .._semconv import EXTERNAL
+
+BLUE: Final = "#3D71D9"
+ORANGE: Final = "#F2622E"
+GREY: Final = "#8E95A0"
+AMBER: Final = "#E0A50D"
+PURPLE: Final = "#9B5DD4"
+GREEN: Final = "#3FA34D"
+RED: Final = "#E02F44"
+NEUTRAL: Final = "#5B8FA8"
+FAINT: Final = "#A7AEB8"
+
+INTERNAL: Final = "internal"
+
+CALLS: Final = {
+    EXTERNAL: BLUE,
+    INTERNAL: ORANGE,
+    Outcome.COMPLETED: GREY,
+    Outcome.ERROR: AMBER,
+    Outcome.CANCELLED: BLUE,
+}
+"""What became of a call: blue where somebody wanted it to end, orange where nobody did."""
+
+SOURCES: Final = {
+    Source.CLIENT_DISCONNECT: BLUE,
+    Source.DEADLINE: "#1F9BCF",
+    Source.TASK_CANCEL: "#8AB8FF",
+    Source.ACLOSE: "#5794F2",
+    Source.ABANDONED: "#6C63C7",
+    Source.SHUTDOWN: "#1F3A8A",
+    Source.PROVIDER: ORANGE,
+}
+"""All of the caller's side are blues."""
+
+PHASES: Final = {
+    Phase.REQUEST: "#F9A07C",
+    Phase.STREAMING: ORANGE,
+    Phase.CLOSING: "#A63A12",
+}
+
+REASONS: Final = {
+    "after_disconnect": RED,
+    "orphaned": "#B5179E",
+    "no_chunk": AMBER,
+}
+
+ACTIONS: Final = {
+    "closed_on_disconnect": PURPLE,
+    "closed_orphan": "#6A2FB0",
+    "checkpoint": "#CDB2F0",
+}
+"""All that the guard did is purple."""
+
+QUANTILES: Final = {"p50": "#9CC3D1", "p95": NEUTRAL, "p99": "#1D5B79"}
+
+PROVIDERS: Final = {
+    "azure.ai.openai": "#0E9F8E",
+    "openai": "#C2417C",
+    "aws.bedrock": "#8A6B2F",
+    "anthropic": "#7A9A01",
+    "gcp.vertex_ai": "#4E8F3A",
+    "gcp.gemini": "#D77FA1",
+    "mistral_ai": "#5F6B2D",
+}
+"""Every other provider gets the colour that Grafana derives from its name, the same in all."""
+
+SECONDS: Final = "s"
+PERCENT: Final = "percentunit"
+COUNT: Final = "short"
+CALLS_A_SECOND: Final = "suffix: calls/s"
+CHUNKS_A_SECOND: Final = "suffix: chunks/s"
+ACTIONS_A_SECOND: Final = "suffix: actions/s"
+ERRORS_A_SECOND: Final = "suffix: errors/s"
+SPANS_A_SECOND: Final = "suffix: spans/s"
+
+FINALLY_OBJECTIVE: Final = 0.05
+"""Of 100 cancelled calls, 99 run their finally within this time of the disconnect."""
+
+UPSTREAM_OBJECTIVE: Final = 0.1
+"""Of 100 cancelled calls, 99 have the provider's response closed within this time."""

@@ -1,0 +1,207 @@
+"""The dashboard that says whether the other three can be believed."""
+
+from .. import _semconv as sc
+from . import style
+from .frame import CALLS, REPLICAS, SHOWN, Board, Row
+from .names import family
+from .panels import About, Column, Line, Panel, areas, grid, lines, tile
+from .promql import INSTANCE, JOB, Source, equal, matches, share
+
+PROCESSED = sc.Metric("otel.sdk.processor.span.processed", "counter", "{span}", "")
+EXPORTED = sc.Metric("otel.sdk.exporter.span.exported", "counter", "{span}", "")
+REFUSED = sc.Metric("otelcol_receiver_refused_spans", "counter", "{span}", "")
+FAILED = sc.Metric("otelcol_exporter_send_failed_spans", "counter", "{span}", "")
+FOREIGN = (PROCESSED, EXPORTED, REFUSED, FAILED)
+"""What the OpenTelemetry SDK and the Collector say of themselves."""
+
+COLLECTOR = Source("$__rate_interval")
+
+
+def board() -> Board:
+    """Return the dashboard *The telemetry itself*."""
+    return Board(
+        "telemetry",
+        "LiteLLM cancellations: the telemetry itself",
+        "Is what the other dashboards show complete and fresh, and what does it take?",
+        [
+            Row("", 4, [(6, panel) for panel in _tiles()]),
+            Row("Complete?", 8, [(8, _errors()), (8, _dropped()), (8, _collector())]),
+            Row("Fresh?", 8, [(12, _age()), (12, _reporting())]),
+            Row("How much is it?", 8, [(12, _series()), (12, _by_metric())]),
+        ],
+    )
+
+
+def _heartbeat(source: Source) -> str:
+    return source.now(sc.INTERNAL_ERRORS)
+
+
+def _age_of_last() -> str:
+    name = family(sc.INTERNAL_ERRORS)
+    return f"time() - timestamp({name}{{{', '.join(REPLICAS.matchers)}}})"
+
+
+def _tiles() -> list[Panel]:
+    instances = f"count (group by ({JOB}, {INSTANCE}) ({_heartbeat(REPLICAS)}))"
+    errors = REPLICAS.over(SHOWN).increase(sc.INTERNAL_ERRORS)
+    other = CALLS.where(equal(sc.REQUEST_MODEL, sc.OTHER)).rate(sc.CALLS)
+    return [
+        tile(
+            About(
+                "Replicas that report",
+                "Processes whose telemetry came in during the last two minutes. Fewer than run: "
+                "some are not instrumented, or a worker's exporter is not reached.",
+                "telemetry-silent",
+            ),
+            Line(instances, "instances"),
+            style.COUNT,
+            none="none",
+        ),
+        tile(
+            About(
+                "Internal errors, in the time shown",
+                "Faults of the telemetry package itself. None reached a caller, but what a fault "
+                "stopped from being measured is missing here. Report them with the seam.",
+                "internal-errors",
+            ),
+            Line(errors, "errors"),
+            style.COUNT,
+            steps={1: style.RED},
+            decimals=0,
+        ),
+        tile(
+            About(
+                "Age of the last sample, at most",
+                "Time since the replica that has been silent longest was scraped or exported. "
+                "More than two intervals: it hangs, or the way to Prometheus is broken.",
+                "telemetry-silent",
+            ),
+            Line(f"max ({_age_of_last()})", "age"),
+            style.SECONDS,
+            steps={90: style.AMBER, 180: style.RED},
+        ),
+        tile(
+            About(
+                "Calls to models past the limit",
+                f"Share of the calls whose model is counted as `{sc.OTHER}`, because there were "
+                "too many. Raise `max_models` if you need them apart.",
+                "internal-errors",
+            ),
+            Line(share(other, CALLS.rate(sc.CALLS)), "other"),
+            style.PERCENT,
+            steps={0.01: style.AMBER},
+            none="no calls",
+            decimals=1,
+        ),
+    ]
+
+
+def _errors() -> Panel:
+    return lines(
+        About(
+            "Internal errors, by seam",
+            "Where in LiteLLM our own code failed. After an upgrade of LiteLLM: run "
+            "`litellm-cancel-otel doctor`, and report the seam.",
+            "internal-errors",
+        ),
+        [Line(REPLICAS.rate(sc.INTERNAL_ERRORS, sc.SEAM), f"{{{{{sc.SEAM}}}}}")],
+        style.ERRORS_A_SECOND,
+        colours={},
+    )
+
+
+def _dropped() -> Panel:
+    failed = REPLICAS.where(matches(sc.ERROR_TYPE, ".+"))
+    return areas(
+        About(
+            "Spans dropped by the SDK",
+            "Spans that a full queue threw away, or that an exporter could not hand over. Needs "
+            "`OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED=true`; see operations. Dropping: raise "
+            "`OTEL_BSP_MAX_QUEUE_SIZE`, or look at the Collector.",
+            "dropped-spans",
+        ),
+        [
+            Line(failed.rate(PROCESSED, sc.ERROR_TYPE), "dropped: {{error_type}}"),
+            Line(failed.rate(EXPORTED, sc.ERROR_TYPE), "not exported: {{error_type}}"),
+        ],
+        style.SPANS_A_SECOND,
+        {"dropped:": style.RED, "not exported:": style.AMBER},
+    )
+
+
+def _collector() -> Panel:
+    return areas(
+        About(
+            "Spans lost in the Collector",
+            "Spans that the Collector refused (out of memory, so give it more) or could not send "
+            "on (Tempo is down or slow). Empty where Prometheus does not scrape the Collector.",
+            "dropped-spans",
+        ),
+        [
+            Line(COLLECTOR.rate(REFUSED, "receiver"), "refused: {{receiver}}"),
+            Line(COLLECTOR.rate(FAILED, "exporter"), "not sent: {{exporter}}"),
+        ],
+        style.SPANS_A_SECOND,
+        {"refused:": style.RED, "not sent:": style.AMBER},
+    )
+
+
+def _age() -> Panel:
+    return lines(
+        About(
+            "Age of the last sample, by instance",
+            "A saw-tooth as high as the scrape or export interval is right. A slope: that replica "
+            "is silent; where the process lives, its exporter does not.",
+            "telemetry-silent",
+        ),
+        [Line(f"max by ({JOB}, {INSTANCE}) ({_age_of_last()})", "{{instance}}")],
+        style.SECONDS,
+        colours={},
+    )
+
+
+def _reporting() -> Panel:
+    group = f"group by ({JOB}, {INSTANCE}) ({_heartbeat(REPLICAS)})"
+    return areas(
+        About(
+            "Replicas that report, by service",
+            "Should follow the number of processes: replicas times workers. A step down without a "
+            "deployment is telemetry lost.",
+            "telemetry-silent",
+        ),
+        [Line(f"count by ({JOB}) ({group})", "{{job}}")],
+        style.COUNT,
+        {},
+    )
+
+
+def _series() -> Panel:
+    names = matches("__name__", "litellm_cancel_.+")
+    selected = f"{{{', '.join((names, *REPLICAS.matchers))}}}"
+    return areas(
+        About(
+            "Active series, by instance",
+            "What this telemetry takes in Prometheus. Growing without end: a value that is not "
+            "bounded, so report it; high from the start: lower `max_models`.",
+            "internal-errors",
+        ),
+        [Line(f"count by ({INSTANCE}) ({selected})", "{{instance}}")],
+        style.COUNT,
+        {},
+    )
+
+
+def _by_metric() -> Panel:
+    names = matches("__name__", "litellm_cancel_.+")
+    selected = f"{{{', '.join((names, *REPLICAS.matchers))}}}"
+    return grid(
+        About(
+            "Active series, by metric",
+            "The histograms are the most. `docs/operations.md` has the arithmetic to compare with.",
+            "internal-errors",
+        ),
+        [Column("series", f"count by (__name__) ({selected})", style.COUNT)],
+        {"__name__": "metric"},
+        sort="series",
+    )
+

@@ -1,0 +1,154 @@
+"""The demo's own OpenTelemetry pipeline: kept to look at, and sent on where the user says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+from urllib.parse import urlsplit
+
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import (
+    InMemoryMetricReader,
+    MetricExporter,
+    MetricReader,
+    PeriodicExportingMetricReader,
+)
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from .. import _semconv as sc
+
+Protocol: TypeAlias = Literal["grpc", "http/protobuf"]
+PROTOCOLS: tuple[Protocol, ...] = ("grpc", "http/protobuf")
+
+EXPORT_INTERVAL = 5.0
+"""Seconds from one export of metrics to the next."""
+_PATIENCE = 5
+"""Seconds that an exporter may try."""
+
+
+@dataclass(frozen=True, slots=True)
+class Otlp:
+    """A collector: its endpoint and the protocol, which gRPC's usual port decides if unsaid."""
+
+    endpoint: str
+    protocol: Protocol
+
+    @classmethod
+    def at(cls, endpoint: str, protocol: Protocol | None = None) -> Otlp:
+        """Return the collector at an endpoint; a bare ``host:port`` is as good as a URL."""
+        if "://" not in endpoint:
+            endpoint = f"http://{endpoint}"
+        grpc = urlsplit(endpoint).port == 4317
+        return cls(endpoint.rstrip("/"), protocol or ("grpc" if grpc else "http/protobuf"))
+
+    def exporters(self) -> tuple[SpanExporter, MetricExporter]:
+        """Return the exporters of traces and of metrics."""
+        if self.protocol == "grpc":
+            from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import (
+                OTLPMetricExporter as GrpcMetrics,
+            )
+            from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (
+                OTLPSpanExporter as GrpcSpans,
+            )
+
+            return (
+                GrpcSpans(endpoint=self.endpoint, timeout=_PATIENCE),
+                GrpcMetrics(endpoint=self.endpoint, timeout=_PATIENCE),
+            )
+        from opentelemetry.exporter.otlp.proto.http.metric_exporter import (
+            OTLPMetricExporter as HttpMetrics,
+        )
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (
+            OTLPSpanExporter as HttpSpans,
+        )
+
+        return (
+            HttpSpans(endpoint=f"{self.endpoint}/v1/traces", timeout=_PATIENCE),
+            HttpMetrics(endpoint=f"{self.endpoint}/v1/metrics", timeout=_PATIENCE),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What the package's metrics add up to."""
+
+    calls: dict[str, int]
+    """By outcome."""
+    cancellations: int
+    streams_open: int
+    internal_errors: int
+
+
+class Telemetry:
+    """Providers for a ``CancelTelemetry``; what they record can be read back.
+
+    With ``keep=False`` nothing is kept to read back, for a run without an end.
+    """
+
+    def __init__(
+        self, otlp: Otlp | None = None, readers: tuple[MetricReader, ...] = (), *, keep: bool = True
+    ) -> None:
+        resource = Resource.create({"service.name": "litellm-cancel-otel-demo"})
+        self.failed_exports = 0
+        self._kept = InMemorySpanExporter()
+        self._reader = InMemoryMetricReader()
+        self.tracer_provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        if keep:
+            self.tracer_provider.add_span_processor(SimpleSpanProcessor(self._kept))
+        all_readers: list[MetricReader] = [self._reader, *readers]
+        if otlp is not None:
+            spans, metrics = otlp.exporters()
+            self._count_failures(spans)
+            self._count_failures(metrics)
+            self.tracer_provider.add_span_processor(BatchSpanProcessor(spans))
+            all_readers.append(PeriodicExportingMetricReader(metrics, EXPORT_INTERVAL * 1_000))
+        self.meter_provider = MeterProvider(all_readers, resource=resource, shutdown_on_exit=False)
+
+    def span(self, call_id: str) -> ReadableSpan | None:
+        """Return the span of a call by LiteLLM's id of it, once it has ended."""
+        for span in reversed(self._kept.get_finished_spans()):
+            if (span.attributes or {}).get(sc.CALL_ID) == call_id:
+                return span
+        return None
+
+    def totals(self) -> Totals:
+        """Return what the metrics say now."""
+        calls: Counter[str] = Counter()
+        for attributes, value in self._points(sc.CALLS):
+            calls[str(attributes[sc.OUTCOME])] += int(value)
+        return Totals(
+            calls=dict(calls),
+            cancellations=int(sum(value for _, value in self._points(sc.CANCELLATIONS))),
+            streams_open=int(sum(value for _, value in self._points(sc.STREAMS_OPEN))),
+            internal_errors=int(sum(value for _, value in self._points(sc.INTERNAL_ERRORS))),
+        )
+
+    def _points(self, metric: sc.Metric) -> Iterator[tuple[Mapping[str, Any], float]]:
+        data = self._reader.get_metrics_data()
+        for resource in data.resource_metrics if data else ():
+            for scope in resource.scope_metrics:
+                for found in scope.metrics:
+                    if found.name == metric.name:
+                        for point in found.data.data_points:
+                            yield point.attributes or {}, getattr(point, "value", 0)
+
+    def shutdown(self) -> None:
+        """Send what is left, and stop; this waits for the collector."""
+        self.tracer_provider.shutdown()
+        self.meter_provider.shutdown()
+
+    def _count_failures(self, exporter: SpanExporter | MetricExporter) -> None:
+        export: Callable[..., Any] = exporter.export
+
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            result = export(*args, **kwargs)
+            self.failed_exports += result.name != "SUCCESS"
+            return result
+
+        # On the object: the processors ask it by name, and its class is another package's.
+        setattr(exporter, "export", counted)  # noqa: B010 - mypy allows no assignment to a method

@@ -1,0 +1,200 @@
+"""The guard: closes what a disconnect, or a driver that is done, has left open.
+
+What it leaves alone matters as much: a stream that another live task has taken over, one that a
+task of its own drains on purpose (LiteLLM's proxy does, to bill what was generated), and one whose
+driver returned in peace, which may have handed it on to whoever holds it now.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from functools import partial
+from typing import Any
+
+from ._call import Call
+from ._consumers import AsyncGenerator, follow_generators, generators_of, suspended_consumers
+from ._faults import Faults
+from ._records import Action, Exit
+from ._request import Request
+from ._settings import Settings
+from ._upstream import Upstream
+
+log = logging.getLogger("litellm_cancel_otel")
+
+_AT_ONCE = 50
+"""Closes begun in one go: the loop runs in between, so that 1,000 at once hold nobody up."""
+
+
+class Guard:
+    """Watches the drivers of open streams and cleans up behind those that will not return."""
+
+    def __init__(self, settings: Settings, faults: Faults) -> None:
+        self._settings = settings
+        self._faults = faults
+        self._orphans: dict[asyncio.AbstractEventLoop, list[Call]] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+        self._callbacks: dict[Call, tuple[asyncio.Task[object], object]] = {}
+
+    # Drivers
+
+    def driven(self, call: Call, before: "asyncio.Task[object] | None") -> None:
+        """Follow a stream's driver; the one before is of no interest any more."""
+        self.forget(call)
+        if call.driver is None or call.loop is None:
+            return
+        follow_generators(call.loop)
+        callback = partial(self._driver_done, call)
+        call.driver.add_done_callback(callback)
+        self._callbacks[call] = (call.driver, callback)
+
+    def forget(self, call: Call) -> None:
+        """Let go of a stream that has ended: a long-lived driver must not gather callbacks."""
+        task, callback = self._callbacks.pop(call, (None, None))
+        if task is not None:
+            task.remove_done_callback(callback)  # type: ignore[arg-type]  # the same object as added
+
+    def _driver_done(self, call: Call, task: "asyncio.Task[object]") -> None:
+        if call.ended or call.driver is not task:
+            return
+        call.driver_done_at = call.clock()
+        request = call.request
+        gone = isinstance(request, Request) and (request.disconnect is not None or request.aborted)
+        # Not task.exception(): asking would keep asyncio from warning of one nobody looked at.
+        if task.cancelled() or getattr(task, "_exception", None) is not None or gone:
+            self._orphaned(call)
+
+    # Requests
+
+    def disconnected(self, request: Request, loop: asyncio.AbstractEventLoop) -> None:
+        """Give the server and its framework a grace to stop the request, then stop it."""
+        loop.call_later(self._settings.orphan_grace, self._stop, request)
+
+    def _stop(self, request: Request) -> None:
+        if request.finished:
+            return  # finished() has seen to what was left
+        left = [call for call in request.calls if not call.ended]
+        if not left or not request.responding or request.task is None or request.cancelled:
+            return
+        for call in left:
+            call.by_guard = True
+            call.acted(Action.CLOSED_ON_DISCONNECT)
+        request.cancelled = True
+        request.task.cancel()
+
+    def finished(self, request: Request) -> None:
+        """Take a request whose application has returned; what it left behind is looked at."""
+        if request.disconnect is None and not request.aborted:
+            return
+        for call in list(request.calls):
+            driver = call.driver
+            if call.is_stream and (driver is None or driver.done() or driver is request.task):
+                if call.driver_done_at is None:
+                    call.driver_done_at = call.clock()
+                self._orphaned(call)
+
+    # Orphans
+
+    def _orphaned(self, call: Call) -> None:
+        loop = call.loop
+        if loop is None or loop.is_closed():
+            return
+        waiting = self._orphans.setdefault(loop, [])
+        if not waiting:
+            loop.call_later(self._settings.orphan_grace, self._sweep, loop)
+        waiting.append(call)
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Close the orphans that nobody has taken over within the grace."""
+        orphans = [one for one in self._orphans.pop(loop, []) if _nobody_drives(one)]
+        streams = {id(stream): stream for call in orphans if (stream := _stream(call)) is not None}
+        if not streams:
+            return
+        try:
+            consumers = suspended_consumers(streams.values(), generators_of(loop))
+            self._begin(loop, orphans, consumers)
+        except Exception as fault:  # noqa: BLE001 - ours: the host's loop goes on
+            self._faults.note("guard.sweep", fault)
+
+    def _begin(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        orphans: list[Call],
+        consumers: dict[int, list[AsyncGenerator]],
+    ) -> None:
+        now, later = orphans[:_AT_ONCE], orphans[_AT_ONCE:]
+        for call in now:
+            stream = _stream(call)
+            if stream is not None and _nobody_drives(call):
+                call.by_guard = True
+                call.acted(Action.CLOSED_ORPHAN)
+                self._run(loop, self._close(call, stream, consumers.get(id(stream), [])))
+        if later:
+            loop.call_soon(self._begin, loop, later, consumers)
+
+    async def _close(self, call: Call, stream: object, consumers: list[AsyncGenerator]) -> None:
+        try:
+            async with asyncio.timeout(self._settings.close_timeout):
+                for generator in consumers:
+                    await _aclose(generator)
+                if not call.ended:
+                    await stream.aclose()  # type: ignore[attr-defined]  # a watched stream has one
+        except TimeoutError:
+            log.warning(
+                "closing an abandoned stream took over %s s and was given up; its finally hangs",
+                self._settings.close_timeout,
+            )
+        except Exception as fault:  # noqa: BLE001 - the provider's side may fail in any way as it closes
+            self._faults.note("guard.close", fault)
+        finally:
+            call.end(Exit.CLOSED)
+
+    # Upstreams
+
+    def close_upstream(self, call: Call, upstream: Upstream) -> None:
+        """Close a provider's response that its ended call has left open; in the call's loop."""
+        if call.loop is not None and upstream.close is not None:
+            self._run(call.loop, self._close_upstream(call, upstream))
+
+    async def _close_upstream(self, call: Call, upstream: Upstream) -> None:
+        close = upstream.close
+        if close is None:
+            return
+        call.sink.acted(call, Action.CLOSED_UPSTREAM)
+        try:
+            async with asyncio.timeout(self._settings.close_timeout):
+                await close()
+        except TimeoutError:
+            log.warning(
+                "closing a provider's response took over %s s and was given up",
+                self._settings.close_timeout,
+            )
+        except Exception as fault:  # noqa: BLE001 - the provider's side may fail in any way as it closes
+            self._faults.note("upstream.close", fault)
+
+    def _run(self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> None:
+        task = loop.create_task(work)
+        self._closing.add(task)  # the loop itself holds tasks but weakly
+        task.add_done_callback(self._closing.discard)
+
+
+def _nobody_drives(call: Call) -> bool:
+    return not call.ended and call.driver_done_at is not None
+
+
+def _stream(call: Call) -> object | None:
+    return None if call.stream is None else call.stream()
+
+
+async def _aclose(generator: AsyncGenerator) -> None:
+    try:
+        await generator.aclose()
+    except RuntimeError:
+        pass  # it runs after all, or yields on its way out: its own affair, and asyncio's
+    except Exception as exc:  # noqa: BLE001 - the consumer's own finally raised
+        asyncio.get_running_loop().call_exception_handler(
+            {
+                "message": "an abandoned async generator raised while it was closed",
+                "exception": exc,
+                "asyncgen": generator,
+            }
+        )

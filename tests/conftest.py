@@ -1,0 +1,69 @@
+"""What every test shares: the loops it runs on, a telemetry in memory, a fake provider."""
+
+import os
+
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # before litellm is imported: no network
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+
+import litellm
+import pytest
+import uvloop
+
+pytest.register_assert_rewrite("telemetry", "calling")
+
+from telemetry import OLD, Telemetry
+
+from litellm_cancel_otel._demo.fakes import FakeProvider, aclose_litellm_clients
+
+litellm.suppress_debug_info = True
+
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
+
+def _eager_loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined, unused-ignore]
+    return loop
+
+
+LOOPS: dict[str, LoopFactory] = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+if sys.version_info >= (3, 12):
+    LOOPS["eager"] = _eager_loop
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marks of these tests, and what the oldest LiteLLM warns of."""
+    config.addinivalue_line("markers", "every_loop: run on the plain loop, uvloop and eager tasks")
+    config.addinivalue_line("markers", "settings(**chosen): what `telemetry` is created with")
+    if OLD:
+        # Its aiohttp transport leaves the connection of a broken-off answer to the collector.
+        config.addinivalue_line("filterwarnings", "ignore:Unclosed connection:ResourceWarning")
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, LoopFactory]:
+    """Multiply only the tests that are marked for it."""
+    if item.get_closest_marker("every_loop"):
+        return LOOPS
+    return {"asyncio": LOOPS["asyncio"]}
+
+
+@pytest.fixture
+def telemetry(request: pytest.FixtureRequest) -> Iterator[Telemetry]:
+    """A CancelTelemetry whose exporters are in memory; nothing may stay open behind a test."""
+    mark = request.node.get_closest_marker("settings")
+    with Telemetry(**(mark.kwargs if mark else {})) as running:
+        yield running
+        running.assert_nothing_open()
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[FakeProvider]:
+    """A fake provider in the test's own loop; LiteLLM's clients are closed behind the test."""
+    async with FakeProvider() as running:
+        yield running
+        await aclose_litellm_clients()
