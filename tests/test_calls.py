@@ -197,8 +197,11 @@ async def test_call_made_within_a_call_by_a_task_of_its_own(
     within: list[asyncio.Task[Any]] = []
 
     class Asks(CustomLogger):
+        asked = False
+
         async def async_pre_call_deployment_hook(self, kwargs: Any, call_type: Any) -> Any:
-            if not within:
+            if not self.asked:
+                self.asked = True
                 within.append(asyncio.create_task(chat(provider, "anthropic")))
             return kwargs
 

@@ -250,12 +250,13 @@ class TestShutdown:
     def test_runner_cancels_what_is_left(
         self, telemetry: Telemetry, phase: str, name: Wire
     ) -> None:
+        left: list[asyncio.Task[None]] = []
         script = Script(hang_at="before_headers" if phase == "request" else 2)
         with ThreadedFakeProvider(script) as threaded:
 
             async def main() -> None:
                 caller = Caller(chat(threaded.provider, name, stream=True))
-                asyncio.create_task(tidy(caller))  # noqa: RUF006 - the runner cancels it too
+                left.append(asyncio.create_task(tidy(caller)))
                 exchange = await asyncio.to_thread(threaded.next_exchange)
                 await asyncio.to_thread(lambda: threaded.run(exchange.wait_hanging()))
                 if phase == "streaming":
@@ -270,10 +271,11 @@ class TestShutdown:
         assert telemetry.outcomes() == {"cancelled": 1}
 
     def test_in_another_thread(self, telemetry: Telemetry) -> None:
+        left: list[asyncio.Task[None]] = []
         with ThreadedFakeProvider(Script(hang_at="before_headers")) as threaded:
 
             async def main() -> None:
-                asyncio.create_task(tidy(Caller(chat(threaded.provider, "openai"))))  # noqa: RUF006 - the runner cancels it too
+                left.append(asyncio.create_task(tidy(Caller(chat(threaded.provider, "openai")))))
                 await asyncio.to_thread(threaded.next_exchange)
 
             thread = threading.Thread(target=lambda: asyncio.run(main()))

@@ -22,7 +22,7 @@ def test_defaults_are_constants_that_fit() -> None:
         "upstream_wait": 5.0,
         "orphan_grace": 0.02,
         "close_timeout": 5.0,
-        "checkpoint_interval": 0.05,
+        "checkpoint_interval": 0.005,
         "watchdog": True,
         "watchdog_interval": 1.0,
         "stuck_after_disconnect": 5.0,

@@ -235,6 +235,7 @@ async def test_dropped_by_a_task_that_is_done(
         await anext(held[0])
 
     await asyncio.create_task(consumer())
+    await asyncio.sleep(0)  # whoever wants to know that a task is done hears of it in the loop
     held.clear()
     gc.collect()
 

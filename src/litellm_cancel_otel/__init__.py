@@ -5,6 +5,7 @@ Importing this changes nothing; creating a ``CancelTelemetry`` does.
 
 from ._callback import VERSION as __version__
 from ._callback import CancelTelemetry
+from ._middleware import CancellationMiddleware
 from ._settings import Settings
 
-__all__ = ["CancelTelemetry", "Settings", "__version__"]
+__all__ = ["CancelTelemetry", "CancellationMiddleware", "Settings", "__version__"]

@@ -177,6 +177,7 @@ class Call:
             self.disconnect = at
             self.signal = signal
             self.chunks_at_disconnect = self.chunks
+            self.due = -1.0  # let the loop run at the next chunk: it may have a cancel to deliver
 
     def acted(self, action: str) -> None:
         """Note what the guard does to the call."""

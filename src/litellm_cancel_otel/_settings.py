@@ -65,7 +65,7 @@ class Settings:
         5.0, Seconds(0.01, 60), "How long a close of the guard's may take before it is given up."
     )
     checkpoint_interval: float = _setting(
-        0.05,
+        0.005,
         Seconds(0, 10),
         "How long a stream may hand out buffered chunks before it yields to the loop; 0: never.",
     )

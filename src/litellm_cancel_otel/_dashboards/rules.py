@@ -132,7 +132,7 @@ def _stuck() -> Alert:
     return Alert(
         "LitellmCancelStreamsStuck",
         f"{STUCK} > 0",
-        "2m",
+        "3m",  # longer than what a replica that died said last is taken for fresh
         "warning",
         "stuck-streams",
         f"{{{{ $value }}}} streams stuck at {{{{ $labels.{PROVIDER} }}}} "

@@ -127,7 +127,8 @@ def guard(calls: Source) -> Panel:
             "Guard actions",
             "What was closed because the application did not close it. `closed_orphan`: a "
             "`break` without `aclose()` somewhere; `closed_on_disconnect`: a server that was not "
-            "listening; `checkpoint`: a backlog that would have held the event loop.",
+            "listening; `closed_upstream`: a response that its owner left open; `checkpoint`: a "
+            "backlog that would have held the event loop.",
             "guard-actions",
         ),
         [Line(calls.rate(sc.GUARD_ACTIONS, sc.ACTION), f"{{{{{sc.ACTION}}}}}")],

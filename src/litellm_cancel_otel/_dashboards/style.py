@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from .._records import Outcome, Phase, Source
+from .._records import Action, Outcome, Phase, Source
 from .._semconv import EXTERNAL
 
 BLUE: Final = "#3D71D9"
@@ -50,9 +50,10 @@ REASONS: Final = {
 }
 
 ACTIONS: Final = {
-    "closed_on_disconnect": PURPLE,
-    "closed_orphan": "#6A2FB0",
-    "checkpoint": "#CDB2F0",
+    Action.CLOSED_ON_DISCONNECT: PURPLE,
+    Action.CLOSED_ORPHAN: "#5B259B",
+    Action.CLOSED_UPSTREAM: "#C78BE8",
+    Action.CHECKPOINT: "#E0CDF5",
 }
 """All that the guard did is purple."""
 

@@ -34,17 +34,17 @@ async def completed(site: Site) -> str:
 
 async def cancelled_body(site: Site) -> str:
     """Be cancelled while the answer, which is no stream, has not begun."""
-    return await _cancelled(site, site.call(stream=False), after_chunk=False)
+    return await _cancelled(site, site.call(stream=False), chunks=False)
 
 
 async def cancelled_first_byte(site: Site) -> str:
     """Be cancelled before a stream's first byte."""
-    return await _cancelled(site, site.read(), after_chunk=False)
+    return await _cancelled(site, site.read(), chunks=False)
 
 
 async def cancelled_waiting(site: Site) -> str:
     """Be cancelled while waiting for the next chunk."""
-    return await _cancelled(site, site.read(), after_chunk=True)
+    return await _cancelled(site, site.read(), chunks=True)
 
 
 async def cancelled_between(site: Site) -> str:
@@ -186,9 +186,9 @@ async def dropped_in_stream(site: Site) -> str:
     return await _dropped(site, "body", stream=True)
 
 
-async def _cancelled(site: Site, caller: Coroutine[Any, Any, Any], *, after_chunk: bool) -> str:
+async def _cancelled(site: Site, caller: Coroutine[Any, Any, Any], *, chunks: bool) -> str:
     task = asyncio.create_task(caller)
-    await site.silence(after_chunk=after_chunk)
+    await site.silence(chunks=chunks)
     site.leaves()
     task.cancel()
     await task

@@ -127,3 +127,11 @@ class Record:
             if self.seen.closed_after is not None:
                 wanted.append(sc.DISCONNECT_TO_UPSTREAM_CLOSE)
         return [name for name in wanted if self.seconds(name) is None]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One way at one provider, without the package and with it."""
+
+    without: Record
+    with_: Record

@@ -14,14 +14,12 @@ from uuid import uuid4
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
-from .._callback import CancelTelemetry
 from .._records import Outcome
 from .._seams.active import ACTIVE
-from .._settings import Settings
 from .fakes import ThreadedFakeProvider, Wire, aclose_litellm_clients
 from .records import Got, Record, Seen
 from .site import Site
-from .telemetry import Telemetry, Totals
+from .telemetry import Telemetry
 from .ways import Way
 
 WINDOW = 2.0
@@ -29,7 +27,9 @@ WINDOW = 2.0
 PATIENCE = 10.0
 """Seconds after which a caller that got nothing is given up."""
 
-Progress = Callable[[], object]
+Progressed = Callable[[], object]
+"""Called as each caller has ended."""
+Played = tuple[Way, Site, Got]
 
 
 class SeamsInstalledError(RuntimeError):
@@ -57,59 +57,49 @@ class Watcher(CustomLogger):
 
 
 class Runner:
-    """Runs the ways at the providers, first without the package and then with it.
+    """Runs the ways at the providers, first without the package and then with it."""
 
-    ``progress`` is called before each caller begins.
-    """
-
-    def __init__(
-        self, ways: Sequence[Way], providers: Sequence[Wire], progress: Progress = lambda: None
-    ) -> None:
+    def __init__(self, ways: Sequence[Way], providers: Sequence[Wire]) -> None:
         self._ways = ways
         self._providers = providers
-        self._progress = progress
         # One for both runs: LiteLLM takes no second callback of the same class.
         self._watcher = Watcher()
 
-    async def without(self) -> list[Record]:
+    async def without(self, progressed: Progressed = lambda: None) -> list[Record]:
         """Run with LiteLLM as it is."""
         if not seams_are_out():
             raise SeamsInstalledError("close every CancelTelemetry first")
-        return await self._run(None)
+        return await self._run(None, progressed)
 
-    async def with_(self, telemetry: Telemetry) -> tuple[list[Record], Totals]:
-        """Run with the package at work; also return what its metrics then say."""
-        with CancelTelemetry(
-            tracer_provider=telemetry.tracer_provider,
-            meter_provider=telemetry.meter_provider,
-            settings=Settings(spans="all"),
-        ) as callback:
-            records = await self._run(telemetry, callback)
-            return records, telemetry.totals()
+    async def with_(
+        self, telemetry: Telemetry, progressed: Progressed = lambda: None
+    ) -> list[Record]:
+        """Run with the package at work."""
+        return await self._run(telemetry, progressed)
 
-    async def _run(self, telemetry: Telemetry | None, *callbacks: CustomLogger) -> list[Record]:
-        played: list[tuple[Way, Site, Got]] = []
+    async def _run(self, telemetry: Telemetry | None, progressed: Progressed) -> list[Record]:
+        played: list[Played] = []
         with (
-            _litellm_callbacks(self._watcher, *callbacks),
+            _quiet_loop(),
+            _litellm_callbacks(self._watcher, None if telemetry is None else telemetry.callback),
             ThreadedFakeProvider() as fake,
         ):
             for disturbs in (False, True):
                 for way in self._ways:
-                    if way.disturbs is disturbs:
-                        played += [await self._play(way, at, fake) for at in self._providers]
+                    for provider in self._providers if way.disturbs is disturbs else ():
+                        played.append(await self._play(way, provider, fake))
+                        progressed()
                 await self._observe(played, telemetry)
             records = [self._record(*one, telemetry) for one in played]
             for _, site, _ in played:
                 await site.aclose()
             await aclose_litellm_clients()
-        # What a run leaves behind is not the next one's to find.
-        gc.collect()
+            # What a run leaves behind is not the next one's to find.
+            gc.collect()
+            await asyncio.sleep(0)
         return sorted(records, key=lambda record: self._ways.index(record.way))
 
-    async def _play(
-        self, way: Way, provider: Wire, fake: ThreadedFakeProvider
-    ) -> tuple[Way, Site, Got]:
-        self._progress()
+    async def _play(self, way: Way, provider: Wire, fake: ThreadedFakeProvider) -> Played:
         fake.provider.script = way.script
         site = Site(provider, fake, call_id=str(uuid4()))
         caller = asyncio.create_task(way.play(site))
@@ -123,9 +113,7 @@ class Runner:
         site.over()
         return way, site, got
 
-    async def _observe(
-        self, played: Sequence[tuple[Way, Site, Got]], telemetry: Telemetry | None
-    ) -> None:
+    async def _observe(self, played: Sequence[Played], telemetry: Telemetry | None) -> None:
         """Wait until everything is closed and recorded, or the window is over."""
         with suppress(TimeoutError):
             async with asyncio.timeout(WINDOW):
@@ -157,9 +145,21 @@ def seams_are_out() -> bool:
 
 
 @contextmanager
-def _litellm_callbacks(*callbacks: CustomLogger) -> Iterator[None]:
-    before, litellm.callbacks = litellm.callbacks, list(callbacks)
+def _litellm_callbacks(*callbacks: CustomLogger | None) -> Iterator[None]:
+    before, litellm.callbacks = litellm.callbacks, [one for one in callbacks if one is not None]
     try:
         yield
     finally:
         litellm.callbacks = before
+
+
+@contextmanager
+def _quiet_loop() -> Iterator[None]:
+    """Keep from the log what streams and sessions that were left open say as they are destroyed."""
+    loop = asyncio.get_running_loop()
+    before = loop.get_exception_handler()
+    loop.set_exception_handler(lambda *_: None)
+    try:
+        yield
+    finally:
+        loop.set_exception_handler(before)

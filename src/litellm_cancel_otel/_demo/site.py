@@ -30,7 +30,7 @@ class Site:
         self._from = len(fake.provider.exchanges)
         self._until: int | None = None
         self._kwargs = litellm_kwargs(provider, fake.base_url)
-        self._first_chunk = asyncio.Event()
+        self._chunks = 0
         self._closes: list[Callable[[], Awaitable[None]]] = []
 
     @property
@@ -60,16 +60,20 @@ class Site:
 
     def got_chunk(self) -> None:
         """Note that the caller has a chunk in its hands."""
-        self._first_chunk.set()
+        self._chunks += 1
 
-    async def silence(self, *, after_chunk: bool = True) -> None:
-        """Wait until the provider is silent and, if so wanted, the caller has had a chunk."""
+    async def silence(self, *, chunks: bool = True) -> None:
+        """Wait until the provider is silent and, where there are chunks, the caller read them."""
         while not self.exchanges:
             await asyncio.to_thread(self._fake.next_exchange)
         await asyncio.to_thread(self._fake.run, self.exchanges[0].wait_hanging())
-        if after_chunk:
-            async with asyncio.timeout(5):
-                await self._first_chunk.wait()
+        if not chunks:
+            return
+        async with asyncio.timeout(5):
+            read = 0
+            while not self._chunks or read != self._chunks:
+                read = self._chunks
+                await asyncio.sleep(0.01)
 
     def leaves(self, after: float = 0.0) -> None:
         """Note that the caller goes away, now or when its deadline passes."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from types import TracebackType
+from typing import Any, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
 from opentelemetry.sdk.metrics import MeterProvider
@@ -21,6 +22,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcess
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from .. import _semconv as sc
+from .._callback import CancelTelemetry
+from .._settings import Settings
 
 Protocol: TypeAlias = Literal["grpc", "http/protobuf"]
 PROTOCOLS: tuple[Protocol, ...] = ("grpc", "http/protobuf")
@@ -85,14 +88,22 @@ class Totals:
 
 
 class Telemetry:
-    """Providers for a ``CancelTelemetry``; what they record can be read back.
+    """The package at work, with ``with``: on providers of the demo's own, to be read back.
 
-    With ``keep=False`` nothing is kept to read back, for a run without an end.
+    Leaving it sends what is left, which waits for the collector. With ``keep=False`` no span is
+    kept to read back, for a run without an end.
     """
 
     def __init__(
-        self, otlp: Otlp | None = None, readers: tuple[MetricReader, ...] = (), *, keep: bool = True
+        self,
+        settings: Settings,
+        otlp: Otlp | None = None,
+        readers: Sequence[MetricReader] = (),
+        *,
+        keep: bool = True,
     ) -> None:
+        self.settings = settings
+        self.callback: CancelTelemetry | None = None
         resource = Resource.create({"service.name": "litellm-cancel-otel-demo"})
         self.failed_exports = 0
         self._kept = InMemorySpanExporter()
@@ -108,6 +119,28 @@ class Telemetry:
             self.tracer_provider.add_span_processor(BatchSpanProcessor(spans))
             all_readers.append(PeriodicExportingMetricReader(metrics, EXPORT_INTERVAL * 1_000))
         self.meter_provider = MeterProvider(all_readers, resource=resource, shutdown_on_exit=False)
+
+    def __enter__(self) -> Self:
+        self.callback = CancelTelemetry(
+            tracer_provider=self.tracer_provider,
+            meter_provider=self.meter_provider,
+            settings=self.settings,
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        if self.callback is not None:
+            self.callback.flush()
+            # Before its close, after which the instruments say nothing more.
+            self.meter_provider.force_flush()
+            self.callback.close()
+        self.tracer_provider.shutdown()
+        self.meter_provider.shutdown()
 
     def span(self, call_id: str) -> ReadableSpan | None:
         """Return the span of a call by LiteLLM's id of it, once it has ended."""
@@ -136,11 +169,6 @@ class Telemetry:
                     if found.name == metric.name:
                         for point in found.data.data_points:
                             yield point.attributes or {}, getattr(point, "value", 0)
-
-    def shutdown(self) -> None:
-        """Send what is left, and stop; this waits for the collector."""
-        self.tracer_provider.shutdown()
-        self.meter_provider.shutdown()
 
     def _count_failures(self, exporter: SpanExporter | MetricExporter) -> None:
         export: Callable[..., Any] = exporter.export

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from .. import _semconv as sc
 from .._records import EndedBy, Outcome, Phase, Signal, Source
@@ -37,7 +38,7 @@ class Way:
 
     name: str
     title: str
-    play: Callable[[Site], Awaitable[str]]
+    play: Callable[[Site], Coroutine[Any, Any, str]]
     script: Script
     expected: Expected
     disturbs: bool = False
@@ -107,35 +108,35 @@ _ALL = (
     ),
     Way(
         "cancel-body",
-        "cancel, not streamed",
+        "cancel, no stream",
         callers.cancelled_body,
         BEFORE_BYTE,
         _external(_CANCEL, _TASK_CANCEL, _REQUEST),
     ),
     Way(
         "cancel-first-byte",
-        "cancel before 1st byte",
+        "cancel, first byte",
         callers.cancelled_first_byte,
         BEFORE_BYTE,
         _external(_CANCEL, _TASK_CANCEL, _REQUEST),
     ),
     Way(
         "cancel-waiting",
-        "cancel awaiting chunk",
+        "cancel, next chunk",
         callers.cancelled_waiting,
         MID_STREAM,
         _external(_CANCEL, _TASK_CANCEL, _STREAMING),
     ),
     Way(
         "cancel-between",
-        "cancel between chunks",
+        "cancel, own await",
         callers.cancelled_between,
         BURST,
         _external(_CANCEL, Source.ABANDONED, _STREAMING, Signal.GC, EndedBy.GC),
     ),
     Way(
         "cancel-backlog",
-        "cancel amid a burst",
+        "cancel in a backlog",
         callers.cancelled_backlog,
         BURST,
         _external(_CANCEL, _TASK_CANCEL, _STREAMING),
@@ -156,7 +157,7 @@ _ALL = (
     ),
     Way(
         "task-group",
-        "TaskGroup, sibling fails",
+        "TaskGroup sibling",
         callers.task_group,
         MID_STREAM,
         _external("ExceptionGroup", _TASK_CANCEL, _STREAMING),
@@ -192,21 +193,21 @@ _ALL = (
     ),
     Way(
         "internal-connect",
-        "HTTP layer: at connect",
+        "internal: connect",
         callers.dropped_at_connect,
         Script(),
         _internal(_REQUEST, "InternalServerError"),
     ),
     Way(
         "internal-body",
-        "HTTP layer: in the body",
+        "internal: body",
         callers.dropped_in_body,
         MID_STREAM,
         _internal(_REQUEST, "InternalServerError"),
     ),
     Way(
         "internal-stream",
-        "HTTP layer: mid-stream",
+        "internal: stream",
         callers.dropped_in_stream,
         BURST,
         # LiteLLM's newer streams say by the name that a fallback may take over.
@@ -214,7 +215,7 @@ _ALL = (
     ),
     Way(
         "gc",
-        "reference cycle, then gc",
+        "cycle, then gc",
         callers.collected,
         MID_STREAM,
         _ABANDONED,

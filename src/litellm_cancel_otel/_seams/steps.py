@@ -139,7 +139,6 @@ class ChunkStep(Step):
             return False
         call.chunks -= 1  # it is taken again when the loop has run
         call.acted(Action.CHECKPOINT)
-        call.due = math.inf if call.ended else now + interval
         stop = sys.exc_info()[1]
         self.coro = _Held(getattr(stop, "value", None))
         return True

@@ -1,0 +1,62 @@
+"""The demo's result as one JSON document, for a machine to read."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+from .. import _semconv as sc
+from .records import Pair, Record
+from .telemetry import Totals
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that decide what the demo shows."""
+    names = ("litellm-cancel-otel", "litellm", "openai", "opentelemetry-sdk")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+def document(pairs: Sequence[Pair], totals: Totals) -> dict[str, Any]:
+    """Return everything that was measured; times are in seconds."""
+    return {
+        "versions": versions(),
+        "rows": [_row(pair) for pair in pairs],
+        "totals": {
+            "calls": totals.calls,
+            "cancellations": totals.cancellations,
+            "streams_open": totals.streams_open,
+            "internal_errors": totals.internal_errors,
+        },
+    }
+
+
+def _row(pair: Pair) -> dict[str, Any]:
+    with_ = pair.with_
+    return {
+        "provider": with_.provider,
+        "way": with_.way.name,
+        "about": with_.way.about,
+        "without": _seen(pair.without),
+        "with": {
+            **_seen(with_),
+            "outcome": with_.outcome,
+            "attributes": {
+                name: value for name, value in with_.attributes.items() if name != sc.CALL_ID
+            },
+        },
+        "problems": with_.problems(),
+    }
+
+
+def _seen(record: Record) -> dict[str, Any]:
+    return {
+        "got": record.got.name,
+        "status": record.got.status,
+        "causes": record.got.causes,
+        "requests": record.seen.requests,
+        "provider_saw_close_after": record.seen.closed_after,
+        "provider_open_after": record.seen.open_after,
+        "callbacks": record.callbacks,
+    }

@@ -1,0 +1,137 @@
+"""The demo's table and summary, for a person to read in a minute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from .. import _semconv as sc
+from .._records import Outcome
+from .records import Got, Pair, Record
+from .runner import WINDOW
+from .telemetry import Totals
+
+NOTHING = "–"
+_CALLBACKS = {"success": "ok", "failure": "fail"}
+
+
+class _Same(NamedTuple):
+    """What the providers of one line have in common."""
+
+    got: str
+    is_open: bool
+    callbacks: str
+    got_with: str
+    kind: str
+
+
+def table(pairs: Sequence[Pair]) -> Table:
+    """Return the table: a line for each way, or for each provider where they differ."""
+    result = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
+    result.add_column("way of ending\n(all providers)", no_wrap=True)
+    result.add_column("WITHOUT\ncaller got", style="yellow", no_wrap=True)
+    result.add_column("closed\nms", justify="right", style="yellow")
+    result.add_column("call-\nback", style="yellow")
+    result.add_column("WITH\ncaller got", style="green", no_wrap=True)
+    result.add_column("cancellation_type:\nsource", style="green", no_wrap=True)
+    result.add_column("finally\nms", justify="right", style="green")
+    result.add_column("closed\nms", justify="right", style="green")
+    for _, of_way in groupby(pairs, key=lambda pair: pair.with_.way.name):
+        _add_way(result, list(of_way))
+    return result
+
+
+def _add_way(result: Table, pairs: list[Pair]) -> None:
+    groups: dict[_Same, list[Pair]] = {}
+    for pair in pairs:
+        groups.setdefault(_same(pair), []).append(pair)
+    title = Text(pairs[0].with_.way.title, style="bold")
+    if len(groups) == 1:
+        result.add_row(title, *_cells(pairs))
+        return
+    result.add_row(title)
+    for group in groups.values():
+        result.add_row(" " + _names(group, len(pairs)), *_cells(group))
+
+
+def _names(group: list[Pair], of: int) -> str:
+    names = [pair.with_.provider for pair in group]
+    return "the others" if len(names) > 2 and len(names) == of - 1 else ", ".join(names)
+
+
+def _same(pair: Pair) -> _Same:
+    without, with_ = pair.without, pair.with_
+    return _Same(
+        _got(without.got),
+        without.seen.open_after is not None,
+        ", ".join(_CALLBACKS[name] for name in without.callbacks) or "none",
+        _got(with_.got),
+        _kind(with_),
+    )
+
+
+def _cells(pairs: list[Pair]) -> Iterator[Text]:
+    same = _same(pairs[0])
+    cancelled = pairs[0].with_.way.expected.outcome is Outcome.CANCELLED
+    wrong = any(pair.with_.problems() for pair in pairs)
+    yield Text(same.got, style="bold red" if same.got != same.got_with else "")
+    if same.is_open:
+        yield Text("open", style="bold red")
+    else:
+        yield Text(_worst(pair.without.seen.closed_after for pair in pairs))
+    yield Text(same.callbacks, style="bold red" if cancelled and same.callbacks == "none" else "")
+    yield Text(
+        same.got_with, style="bold red" if wrong else ("bold" if same.got != same.got_with else "")
+    )
+    yield Text(same.kind, style="bold red" if wrong else "")
+    for name in (sc.DISCONNECT_TO_FINALLY, sc.DISCONNECT_TO_UPSTREAM_CLOSE):
+        yield Text(_worst(pair.with_.seconds(name) for pair in pairs))
+
+
+def _got(got: Got) -> str:
+    return got.name if got.status is None else f"error {got.status}"
+
+
+def _kind(record: Record) -> str:
+    kind = record.attributes.get(sc.CANCELLATION_TYPE)
+    if kind is None:
+        return NOTHING if record.outcome is None else str(record.outcome)
+    return f"{kind}: {record.attributes.get(sc.SOURCE)}" if kind == sc.EXTERNAL else str(kind)
+
+
+def _worst(seconds: Iterable[float | None]) -> str:
+    known = [one * 1_000 for one in seconds if one is not None]
+    if not known:
+        return NOTHING
+    worst = max(known)
+    return f"{worst:.2f}" if worst < 10 else f"{worst:.0f}"
+
+
+def summary(pairs: Sequence[Pair], totals: Totals) -> Iterator[str]:
+    """Yield what to read from the table, in a few lines."""
+    cancelled = [pair for pair in pairs if pair.with_.way.expected.outcome is Outcome.CANCELLED]
+    silent = sum(not pair.without.callbacks for pair in cancelled)
+    left_open = sum(pair.without.seen.open_after is not None for pair in pairs)
+    changed = sum(pair.without.got.name != pair.with_.got.name for pair in pairs)
+    yield (
+        f"WITHOUT the package LiteLLM's callbacks fired for {len(cancelled) - silent} of "
+        f"{len(cancelled)} cancelled calls, and {left_open} provider connections were still open "
+        f"{WINDOW:g} s after the caller had gone."
+    )
+    yield (
+        f"WITH it {totals.cancellations} of {len(cancelled)} were counted, "
+        f"{totals.streams_open} streams are open and {totals.internal_errors} faults were its own."
+    )
+    yield (
+        f"{changed} callers got something else: an internal cancel is an error 500, which "
+        "LiteLLM's retries and fallbacks act on; the caller's own cancel comes out as it went in."
+    )
+    worst = max(
+        (pair.with_.seconds(sc.DISCONNECT_TO_FINALLY) or 0.0 for pair in cancelled), default=0.0
+    )
+    yield f"The slowest took {worst * 1_000:.1f} ms from the disconnect to its finally."

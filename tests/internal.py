@@ -1,0 +1,100 @@
+"""Transports in which a cancel comes from the HTTP layer itself: nobody asked the task to stop."""
+
+import asyncio
+from typing import Any, Literal
+
+import aiohttp
+import httpx
+from litellm.llms.custom_httpx.aiohttp_transport import LiteLLMAiohttpTransport
+
+Place = Literal["connect", "body", "nowhere"]
+
+
+async def dies() -> None:
+    """Await what somebody else cancels."""
+    loop = asyncio.get_running_loop()
+    future = loop.create_future()
+    loop.call_soon(future.cancel)
+    await future
+
+
+class Dying:
+    """Where the next exchange dies; ``times`` of them, then none."""
+
+    def __init__(self, place: Place, times: int = 1_000) -> None:
+        self.place = place
+        self.times = times
+
+    async def at(self, place: Place) -> None:
+        """Die, if this is the place."""
+        if place == self.place and self.times:
+            self.times -= 1
+            await dies()
+
+
+class _Body(httpx.AsyncByteStream):
+    def __init__(self, inner: Any, dying: Dying) -> None:
+        self._inner = inner
+        self._dying = dying
+
+    async def __aiter__(self) -> Any:
+        async for data in self._inner:
+            yield data
+            await self._dying.at("body")
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+class DyingTransport(httpx.AsyncHTTPTransport):
+    """Plain httpx, as LiteLLM uses it with DISABLE_AIOHTTP_TRANSPORT."""
+
+    def __init__(self, dying: Dying) -> None:
+        super().__init__()
+        self._dying = dying
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await self._dying.at("connect")
+        response = await super().handle_async_request(request)
+        response.stream = _Body(response.stream, self._dying)
+        return response
+
+
+class _Connector(aiohttp.TCPConnector):
+    def __init__(self, dying: Dying) -> None:
+        super().__init__()
+        self._dying = dying
+
+    async def connect(self, *args: Any, **kwargs: Any) -> Any:
+        await self._dying.at("connect")
+        return await super().connect(*args, **kwargs)
+
+
+def _response_class(dying: Dying) -> type[aiohttp.ClientResponse]:
+    class Response(aiohttp.ClientResponse):
+        async def start(self, connection: Any) -> Any:
+            started = await super().start(connection)
+            content = self.content
+
+            # aiohttp's own future, cancelled while it waits for more of the body.
+            async def wait(name: str, wait: Any = content._wait) -> None:
+                await dying.at("body")
+                await wait(name)
+
+            content._wait = wait  # type: ignore[method-assign]
+            return started
+
+    return Response
+
+
+def session(kind: str, dying: Dying) -> httpx.AsyncClient:
+    """Return an HTTP client as LiteLLM makes it, ``aiohttp`` or ``httpx``, but for its deaths."""
+    if kind == "httpx":
+        return httpx.AsyncClient(transport=DyingTransport(dying))
+
+    def client() -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=_Connector(dying), response_class=_response_class(dying)
+        )
+
+    return httpx.AsyncClient(transport=LiteLLMAiohttpTransport(client=client))
