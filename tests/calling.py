@@ -95,6 +95,14 @@ class Around:
         return awaited
 
 
+def text_of(chunk: Any) -> str:
+    """Return the text of one chunk of a chat or of a text completion."""
+    for choice in chunk.choices:
+        delta = getattr(choice, "delta", choice)
+        return (delta.content if delta is not choice else choice.text) or ""
+    return ""
+
+
 class Caller:
     """A task that makes a call and, where it is streamed, collects its pieces of text."""
 
@@ -113,8 +121,8 @@ class Caller:
             return answer
         async for chunk in answer:
             self.chunks += 1
-            if chunk.choices and chunk.choices[0].delta.content:
-                self.pieces.append(chunk.choices[0].delta.content)
+            if text := text_of(chunk):
+                self.pieces.append(text)
                 self._board.announce()
         return "".join(self.pieces)
 

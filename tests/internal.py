@@ -7,7 +7,8 @@ import aiohttp
 import httpx
 from litellm.llms.custom_httpx.aiohttp_transport import LiteLLMAiohttpTransport
 
-Place = Literal["connect", "body", "nowhere"]
+Place = Literal["connect", "body", "rest", "nowhere"]
+"""Before the request is sent, while the body is waited for, while its rest is; or not at all."""
 
 
 async def dies() -> None:
@@ -38,9 +39,10 @@ class _Body(httpx.AsyncByteStream):
         self._dying = dying
 
     async def __aiter__(self) -> Any:
+        await self._dying.at("body")
         async for data in self._inner:
             yield data
-            await self._dying.at("body")
+            await self._dying.at("rest")
 
     async def aclose(self) -> None:
         await self._inner.aclose()
@@ -71,17 +73,18 @@ class _Connector(aiohttp.TCPConnector):
 
 
 def _response_class(dying: Dying) -> type[aiohttp.ClientResponse]:
+    class Content(aiohttp.StreamReader):
+        __slots__ = ()
+
+        async def _wait(self, func_name: str) -> None:
+            await dying.at("rest" if self.total_bytes else "body")
+            await super()._wait(func_name)
+
     class Response(aiohttp.ClientResponse):
         async def start(self, connection: Any) -> Any:
             started = await super().start(connection)
-            content = self.content
-
-            # aiohttp's own future, cancelled while it waits for more of the body.
-            async def wait(name: str, wait: Any = content._wait) -> None:
-                await dying.at("body")
-                await wait(name)
-
-            content._wait = wait  # type: ignore[method-assign]
+            if isinstance(self.content, aiohttp.StreamReader):  # not where there is no body
+                self.content.__class__ = Content
             return started
 
     return Response

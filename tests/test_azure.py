@@ -11,7 +11,8 @@ from calling import MESSAGES, Caller, arguments, chat, silent, streamed_or_not
 from internal import Dying, session
 from litellm.integrations.custom_logger import CustomLogger
 from litellm.litellm_core_utils.litellm_logging import Logging
-from telemetry import Telemetry, external, internal
+from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
+from telemetry import OLD, Telemetry, external, internal
 
 from litellm_cancel_otel import _semconv as sc
 from litellm_cancel_otel._demo.fakes import FakeProvider, Script, litellm_kwargs
@@ -45,8 +46,10 @@ OPERATIONS = {
     "speech": _of(sdk.aspeech, "tts-1", input="hello", voice="alloy"),
 }
 every_operation = pytest.mark.parametrize("operation", OPERATIONS)
-# LiteLLM makes a client for each text completion, and leaves it to the garbage collector.
-unclosed = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+# LiteLLM 1.72 gives its handler of speech no log.
+every_logged_operation = pytest.mark.parametrize(
+    "operation", [name for name in OPERATIONS if not (OLD and name == "speech")]
+)
 
 
 @pytest.fixture(params=["aiohttp", "httpx"])
@@ -56,8 +59,14 @@ async def dying(
     """Where exchanges die inside LiteLLM's HTTP client; nowhere, until a test says so."""
     dying = Dying("nowhere")
     client = session(request.param, dying)
+    # Azure's images go through LiteLLM's own handler, which makes its client itself.
+    monkeypatch.setattr(
+        AsyncHTTPHandler, "create_client", lambda *_, **__: session(request.param, dying)
+    )
     monkeypatch.setattr(litellm, "aclient_session", client)
     monkeypatch.setattr(litellm, "disable_aiohttp_transport", request.param == "httpx")
+    # Where LiteLLM leaves retries to the openai SDK: without its pauses.
+    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.0)
     yield dying
     await client.aclose()
 
@@ -95,6 +104,8 @@ async def test_wait_for(telemetry: Telemetry, provider: FakeProvider, operation:
 async def test_internal_cancel(
     telemetry: Telemetry, provider: FakeProvider, dying: Dying, operation: str, place: Any
 ) -> None:
+    if place == "body":
+        provider.script = Script(hang_at="before_first_chunk")
     dying.place = place
     caller = Caller(OPERATIONS[operation](litellm_kwargs("azure", provider.base_url)))
 
@@ -103,27 +114,42 @@ async def test_internal_cancel(
     assert isinstance(error, openai.APIError)  # the base of every error of LiteLLM's
     assert cancelled_within(error) is not None
     assert caller.task.cancelling() == 0
-    phase = "streaming" if caller.chunks else "request"
-    await telemetry.assert_one(internal("azure", phase), **{sc.PROVIDER: "azure.ai.openai"})
+    await telemetry.assert_one(internal("azure"), **{sc.PROVIDER: "azure.ai.openai"})
 
 
-@pytest.mark.parametrize("place", ["connect", "body"])
-async def test_internal_cancel_is_retried(
-    telemetry: Telemetry, provider: FakeProvider, dying: Dying, place: Any
+@pytest.mark.parametrize("operation", ["chat_stream", "text_stream"])
+async def test_internal_cancel_in_the_middle(
+    telemetry: Telemetry, provider: FakeProvider, dying: Dying, operation: str
 ) -> None:
-    dying.place, dying.times = place, 1
+    provider.script = Script(hang_at=2)
+    dying.place = "rest"
+    caller = Caller(OPERATIONS[operation](litellm_kwargs("azure", provider.base_url)))
 
-    answer = await chat(provider, "azure", num_retries=1)
+    error = await caller.ended()
 
-    assert answer.choices[0].message.content == provider.script.text
+    assert isinstance(error, openai.APIError)
+    assert cancelled_within(error) is not None
+    assert caller.chunks
+    await telemetry.assert_one(internal("azure", "streaming"), **{sc.CHUNKS: caller.chunks})
+
+
+async def test_internal_cancel_is_retried(
+    telemetry: Telemetry, provider: FakeProvider, dying: Dying
+) -> None:
+    provider.script = Script(hang_at="before_first_chunk")
+    dying.place, dying.times = "body", 1
+    caller = Caller(chat(provider, "azure", num_retries=1))
+    await provider.next_exchange()
+    (await provider.next_exchange()).release()
+
+    assert await caller.ended() is None
     assert telemetry.outcomes() == {"cancelled": 1, "completed": 1}
 
 
 def router(provider: FakeProvider) -> Any:
-    """Return a router whose Azure deployment has another provider's model to fall back on."""
-    first, other = (
-        {**arguments(provider, name), "messages": None} for name in ("azure", "anthropic")
-    )
+    """Return a router whose Azure deployment has an answer of LiteLLM's own to fall back on."""
+    first = {**arguments(provider, "azure"), "messages": None}
+    other = {"model": "gpt-4o", "mock_response": "fallback"}
     return sdk.Router(
         model_list=[
             {"model_name": "first", "litellm_params": first},
@@ -143,7 +169,7 @@ async def test_router_falls_back_on_an_internal_cancel(
     caller = Caller(router(provider).acompletion("first", messages=MESSAGES, stream=stream))
 
     assert await caller.ended() is None
-    assert [exchange.wire for exchange in provider.exchanges] == ["anthropic"]
+    assert provider.exchanges == []
     assert telemetry.outcomes() == {"cancelled": 1, "completed": 1}
 
 
@@ -158,7 +184,7 @@ async def test_router_does_not_fall_back_on_the_callers_cancel(
     caller.task.cancel()
 
     assert isinstance(await caller.ended(), asyncio.CancelledError)
-    assert [exchange.wire for exchange in provider.exchanges] == ["azure"]
+    assert len(provider.exchanges) == 1
     await telemetry.assert_one(external())
 
 
@@ -170,7 +196,7 @@ async def test_router_does_not_fall_back_on_a_deadline(
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(router(provider).acompletion("first", messages=MESSAGES), 0.2)
 
-    assert [exchange.wire for exchange in provider.exchanges] == ["azure"]
+    assert len(provider.exchanges) == 1
     await telemetry.assert_one(external("deadline"))
 
 
@@ -190,7 +216,7 @@ class Logged:
         monkeypatch.setattr(Logging, "post_call", told)
 
 
-@every_operation
+@every_logged_operation
 async def test_log_is_told_of_the_callers_cancel(
     telemetry: Telemetry,
     provider: FakeProvider,
@@ -208,7 +234,7 @@ async def test_log_is_told_of_the_callers_cancel(
     assert logged.types == ["external"]
 
 
-@every_operation
+@every_logged_operation
 async def test_log_is_told_of_an_internal_cancel(
     telemetry: Telemetry,
     provider: FakeProvider,

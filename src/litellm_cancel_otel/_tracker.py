@@ -113,6 +113,12 @@ class Tracker:
         upstream: Upstream,
         late: LateClose | None,
     ) -> None:
+        if upstream.reading():
+            # A task of LiteLLM's own reads on: the proxy bills what was generated for nobody.
+            upstream.on_closed = None
+            if late is not None:
+                late.give_up()
+            return
         if late is not None:
             loop.call_later(self.settings.upstream_wait, late.give_up)
         if self.guard is not None:

@@ -13,7 +13,7 @@ class Upstream:
     Times are seconds of the tracker's clock.
     """
 
-    __slots__ = ("__weakref__", "close", "closed_at", "host", "on_closed", "port", "probe")
+    __slots__ = ("__weakref__", "close", "closed_at", "host", "on_closed", "port", "probe", "reading")
 
     def __init__(self, host: str | None, port: int | None) -> None:
         self.host = host
@@ -23,6 +23,8 @@ class Upstream:
         """Closes the response; None until there is one."""
         self.probe: Callable[[], bool] = _never
         """Whether the transport has closed the response by itself, behind httpx's back."""
+        self.reading: Callable[[], bool] = _never
+        """Whether somebody is reading the response's body at this moment."""
         self.on_closed: Callable[[float], None] | None = None
         """Called once with the time of the close, where somebody waits for it."""
 
@@ -32,7 +34,7 @@ class Upstream:
             return
         self.closed_at = now
         self.close = None  # lets go of the response
-        self.probe = _never
+        self.probe = self.reading = _never
         if self.on_closed is not None:
             waiter, self.on_closed = self.on_closed, None
             waiter(now)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import litellm
 
+from .._middleware import CancellationMiddleware, Message, Receive, Scope, Send
 from .dropping import DroppingTransport, client_for
 from .fakes import Script, ThreadedFakeProvider, Wire, aclose_litellm_clients, litellm_kwargs
 from .site import MESSAGES
@@ -76,11 +77,21 @@ async def deadline(caller: Caller) -> None:
 
 
 async def client_gone(caller: Caller) -> None:
-    """Be cancelled, as a server does to a handler whose client has gone."""
-    reading = asyncio.create_task(caller.read())
-    await asyncio.wait({reading}, timeout=caller.patience())
-    reading.cancel()
-    await reading
+    """Serve a request whose client goes away, behind the middleware and without a socket."""
+
+    async def receive() -> Message:
+        await asyncio.sleep(caller.patience())
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        pass
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await caller.read()
+        await send({"type": "http.response.body", "body": b"done"})
+
+    await CancellationMiddleware(app)({"type": "http", "headers": []}, receive, send)
 
 
 async def dropped(caller: Caller) -> None:

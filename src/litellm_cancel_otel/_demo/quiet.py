@@ -16,6 +16,8 @@ def before_litellm() -> None:
         os.environ[name] = f"{known},127.0.0.1" if known else "127.0.0.1"
     # LiteLLM 1.72 and the pydantic of today disagree about its chunks.
     warnings.filterwarnings("ignore", category=UserWarning, module="pydantic")
+    # LiteLLM makes some of its coroutines in a thread, and a cancel meanwhile leaves them unused.
+    warnings.filterwarnings("ignore", message=".* was never awaited", category=RuntimeWarning)
 
 
 def litellm_itself() -> None:

@@ -10,6 +10,7 @@ call, at a place from which LiteLLM's own error handling still acts on what come
 import functools
 import importlib
 import inspect
+import sys
 from asyncio import CancelledError
 from collections.abc import Callable, Coroutine, Iterator
 from types import CodeType, FunctionType
@@ -35,6 +36,8 @@ class EntryPoint(NamedTuple):
     operation: str
     optional: bool = False
     """Not there in every version that is supported."""
+    proxy: bool = False
+    """A part of the LiteLLM Proxy: watched where the process has loaded it, and only then."""
 
 
 ENTRY_POINTS = (
@@ -53,11 +56,19 @@ ENTRY_POINTS = (
     EntryPoint("litellm", "allm_passthrough_route", "pass_through"),
     EntryPoint("litellm.google_genai.main", "agenerate_content", "generate_content", True),
     EntryPoint("litellm.google_genai.main", "agenerate_content_stream", "generate_content", True),
+    EntryPoint(
+        "litellm.proxy.pass_through_endpoints.pass_through_endpoints",
+        "pass_through_request",
+        "pass_through",
+        proxy=True,
+    ),
 )
 
 
 def install(entry: EntryPoint) -> list[Undo]:
     """Watch one entry point; raise SeamMissing where it is not as expected."""
+    if entry.proxy and entry.module not in sys.modules:
+        return []
     try:
         public = getattr(importlib.import_module(entry.module), entry.name)
     except (ImportError, AttributeError):

@@ -14,11 +14,12 @@ UNKNOWN = "unknown"
 class Description:
     """Tells what a call is; filled in as LiteLLM finds out."""
 
-    __slots__ = ("logging", "model", "operation", "response_model", "stream")
+    __slots__ = ("logging", "model", "operation", "provider", "response_model", "stream")
 
-    def __init__(self, operation: str, model: object, *, stream: bool) -> None:
+    def __init__(self, operation: str, model: object, provider: object, *, stream: bool) -> None:
         self.operation = operation
         self.model = model
+        self.provider = provider
         self.stream = stream
         self.logging: Any = None
         """LiteLLM's logging object of the call, where the provider's name ends up."""
@@ -28,7 +29,7 @@ class Description:
         """Return the facts known by now."""
         details = getattr(self.logging, "model_call_details", None) or {}
         model = _text(details.get("model")) or _text(self.model)
-        provider = _text(details.get("custom_llm_provider"))
+        provider = _text(details.get("custom_llm_provider")) or _text(self.provider)
         if provider is None:
             model, provider = _resolve(model)
         upstream = call.upstream
@@ -49,7 +50,8 @@ def describe(operation: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> D
     model = kwargs.get("model")
     if model is None and args:
         model = args[0]
-    return Description(operation, model, stream=kwargs.get("stream") is True)
+    provider = kwargs.get("custom_llm_provider")
+    return Description(operation, model, provider, stream=kwargs.get("stream") is True)
 
 
 def _text(value: object) -> str | None:

@@ -30,6 +30,10 @@ else:
 def watch_result(result: Any, call: Call) -> Any:
     """Return the call's result, watched where it is a stream; anything else ends the call."""
     cls = type(result)
+    body = getattr(result, "body_iterator", None)
+    if body is not None:  # the proxy's pass-through returns the server's response
+        result.body_iterator = watch_result(body, call)
+        return result
     if inspect.isasyncgen(result):
         owner = _Owner()
         stream: Any = watched_generator(result, owner)

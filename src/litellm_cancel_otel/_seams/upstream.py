@@ -99,7 +99,9 @@ def _watched_stream(cls: type) -> type:
             self._clock = clock
 
         def __aiter__(self) -> Any:
-            return self._inner.__aiter__()  # nothing of ours stands in the way of the bytes
+            body = self._inner.__aiter__()  # nothing of ours stands in the way of the bytes
+            self._upstream.reading = lambda: getattr(body, "ag_running", False)
+            return body
 
         async def aclose(self) -> None:
             try:

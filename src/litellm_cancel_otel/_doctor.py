@@ -1,0 +1,229 @@
+"""``litellm-cancel-otel doctor``: what this installation is, and what keeps it from working."""
+
+import argparse
+import contextlib
+import json
+import logging
+import os
+import platform
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+HELP = "say what is installed, which settings hold, where telemetry goes, and what is wrong"
+
+PACKAGES: Final = (
+    "litellm-cancel-otel",
+    "litellm",
+    "openai",
+    "opentelemetry-api",
+    "opentelemetry-sdk",
+    "opentelemetry-exporter-otlp",
+)
+OLDEST_LITELLM: Final = (1, 72, 2)
+SIGNALS: Final = ("traces", "metrics")
+PATIENCE: Final = 2.0
+"""Seconds to wait for a collector to take the connection."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("--json", action="store_true", help="one JSON document for a machine")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Look, and say what was found; 0 when all is well."""
+    # LiteLLM would fetch its table of prices.
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    findings = examine()
+    print(json.dumps(findings.document(), indent=2) if args.json else "\n".join(findings.lines()))
+    return 1 if findings.problems else 0
+
+
+@dataclass(slots=True)
+class Findings:
+    """What was found: facts by heading, and the problems, each with what to do."""
+
+    versions: dict[str, str] = field(default_factory=dict)
+    seams: dict[str, int] = field(default_factory=dict)
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    telemetry: dict[str, list[dict[str, str]]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def document(self) -> dict[str, Any]:
+        """Return all of it for JSON."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
+    def lines(self) -> Iterator[str]:
+        """Yield all of it for a person."""
+        yield "versions"
+        yield from _columns(self.versions)
+        yield "seams"
+        yield f"  {self.seams['fit']} of {self.seams['all']} fit this LiteLLM"
+        yield "settings"
+        yield from _columns(
+            {
+                name: f"{setting['value']}  ({setting['from']})"
+                for name, setting in self.settings.items()
+            }
+        )
+        yield "telemetry, where the application sets no provider of its own"
+        yield from _columns({name: _places(places) for name, places in self.telemetry.items()})
+        yield "problems" if self.problems else "no problems"
+        for problem in self.problems:
+            yield f"  - {problem}"
+
+
+def examine() -> Findings:
+    """Look at versions, seams, settings and exporters."""
+    findings = Findings()
+    _look_at_versions(findings)
+    _look_at_seams(findings)
+    _look_at_settings(findings)
+    _look_at_telemetry(findings)
+    return findings
+
+
+def _look_at_versions(findings: Findings) -> None:
+    findings.versions["python"] = platform.python_version()
+    for package in PACKAGES:
+        try:
+            findings.versions[package] = version(package)
+        except PackageNotFoundError:
+            findings.versions[package] = "not installed"
+            findings.problems.append(f"{package} is not installed: pip install {package}")
+    litellm = findings.versions["litellm"]
+    known = tuple(int(part) for part in litellm.split(".")[:3] if part.isdecimal())
+    if len(known) == len(OLDEST_LITELLM) and known < OLDEST_LITELLM:
+        oldest = ".".join(map(str, OLDEST_LITELLM))
+        findings.problems.append(
+            f"litellm {litellm} is older than any that is supported: "
+            f"pip install 'litellm>={oldest}'"
+        )
+
+
+def _look_at_seams(findings: Findings) -> None:
+    from opentelemetry.metrics import NoOpMeterProvider
+    from opentelemetry.trace import NoOpTracerProvider
+
+    from ._callback import CancelTelemetry
+    from ._seams import seams
+    from ._settings import Settings
+
+    with (
+        _warnings(),  # what the seams would warn of is told here, line by line
+        CancelTelemetry(
+            tracer_provider=NoOpTracerProvider(),
+            meter_provider=NoOpMeterProvider(),
+            settings=Settings(),
+        ) as telemetry,
+    ):
+        missing = telemetry.missing_seams
+    every = sum(1 for _ in seams())
+    findings.seams = {"all": every, "fit": every - len(missing)}
+    findings.problems += [
+        f"not watched: {seam}: look for a newer litellm-cancel-otel" for seam in missing
+    ]
+
+
+def _look_at_settings(findings: Findings) -> None:
+    from ._settings import PREFIX, Settings
+
+    with _warnings() as warned:
+        settings = Settings.from_env(strict=False)
+    findings.problems += warned
+    for item in fields(settings):
+        value = getattr(settings, item.name)
+        variable = PREFIX + item.name.upper()
+        misfit = any(line.startswith(f"{variable} ") for line in warned)
+        is_set = bool(os.environ.get(variable, "").strip()) and not misfit
+        findings.settings[item.name] = {
+            "value": value if isinstance(value, bool | int | float | None) else str(value),
+            "from": variable if is_set else "default",
+        }
+
+
+def _look_at_telemetry(findings: Findings) -> None:
+    from . import _export
+
+    with _warnings() as warned:
+        pipeline = _export.resolve()
+    pipeline.shutdown()
+    findings.problems += warned
+    senders: dict[str, list[str]] = {}
+    for signal in SIGNALS:
+        findings.telemetry[signal] = places = _places_of(signal)
+        for place in places:
+            if "endpoint" in place:
+                senders.setdefault(place["endpoint"], []).append(signal)
+    for endpoint, signals in senders.items():
+        if failure := _unreachable(endpoint):
+            findings.problems.append(
+                f"{' and '.join(signals)} go to {endpoint}, which cannot be reached ({failure}): "
+                "start the collector there, or correct OTEL_EXPORTER_OTLP_ENDPOINT"
+            )
+
+
+def _places_of(signal: str) -> list[dict[str, str]]:
+    from . import _export
+
+    if _export._env("OTEL_SDK_DISABLED").lower() == "true":
+        return [{"exporter": "none (OTEL_SDK_DISABLED)"}]
+    places = [{"exporter": name} for name in _export._exporter_names(signal)]
+    for place in places:
+        if place["exporter"] == "otlp":
+            _, protocol = _export._protocol(signal)
+            usual = f"http://localhost:{4317 if protocol == 'grpc' else 4318}"
+            place |= {"protocol": protocol, "endpoint": _export._endpoint(signal) or usual}
+    return places
+
+
+def _unreachable(endpoint: str) -> str | None:
+    """Return why nothing takes a connection at an endpoint; None where something does."""
+    url = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}")
+    try:
+        port = url.port or {"http": 80, "https": 443}.get(url.scheme, 4317)
+        socket.create_connection((url.hostname or "", port), PATIENCE).close()
+    except (OSError, ValueError) as exc:
+        return str(exc)
+    return None
+
+
+@contextlib.contextmanager
+def _warnings() -> Iterator[list[str]]:
+    """Collect what the package would warn of in the log, instead of its being logged."""
+    log = logging.getLogger("litellm_cancel_otel")
+    lines: list[str] = []
+
+    class Collect(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(record.getMessage())
+
+    handler, propagate = Collect(), log.propagate
+    log.addHandler(handler)
+    log.propagate = False
+    try:
+        yield lines
+    finally:
+        log.propagate = propagate
+        log.removeHandler(handler)
+
+
+def _columns(facts: dict[str, str]) -> Iterator[str]:
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        yield f"  {name:<{width}}  {value}"
+
+
+def _places(places: list[dict[str, str]]) -> str:
+    if not places:
+        return "nowhere"
+    return ", ".join(
+        place["exporter"]
+        if "endpoint" not in place
+        else f"otlp ({place['protocol']}) to {place['endpoint']}"
+        for place in places
+    )
