@@ -157,3 +157,45 @@ class Action(StrEnum):
     CLOSED_ON_DISCONNECT = "closed_on_disconnect"
     CLOSED_UPSTREAM = "closed_upstream"
     CHECKPOINT = "checkpoint"
+
+
+class Reason(StrEnum):
+    """Why a stream is stuck."""
+
+    AFTER_DISCONNECT = "after_disconnect"
+    """The client is gone and the finally has not run."""
+    ORPHANED = "orphaned"
+    """The driver is done and the stream is not."""
+    NO_CHUNK = "no_chunk"
+    """No chunk has come for longer than the limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One frame of an await chain; no values, only where."""
+
+    file: str
+    line: int
+    function: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    """One open stream at a moment: what the watchdog judges and ``top`` shows. Times in seconds."""
+
+    key: int
+    """Tells this stream from every other of the process."""
+    provider: str
+    model: str
+    operation: str
+    phase: Phase
+    chunks: int
+    age: float
+    since_chunk: float | None
+    since_disconnect: float | None
+    since_driver_done: float | None
+    call_id: str | None = None
+    stuck: Reason | None = None
+    stuck_for: float = 0.0
+    chain: tuple[Place, ...] = ()
+    """What it waits for, outermost first; read only where it is stuck."""

@@ -13,7 +13,7 @@ PURPLE: Final = "#9B5DD4"
 GREEN: Final = "#3FA34D"
 RED: Final = "#E02F44"
 NEUTRAL: Final = "#5B8FA8"
-FAINT: Final = "#A7AEB8"
+FAINT: Final = "#7D848E"
 
 INTERNAL: Final = "internal"
 
@@ -32,7 +32,7 @@ SOURCES: Final = {
     Source.TASK_CANCEL: "#8AB8FF",
     Source.ACLOSE: "#5794F2",
     Source.ABANDONED: "#6C63C7",
-    Source.SHUTDOWN: "#1F3A8A",
+    Source.SHUTDOWN: "#2F4B8F",
     Source.PROVIDER: ORANGE,
 }
 """All of the caller's side are blues."""
@@ -57,7 +57,7 @@ ACTIONS: Final = {
 }
 """All that the guard did is purple."""
 
-QUANTILES: Final = {"p50": "#9CC3D1", "p95": NEUTRAL, "p99": "#1D5B79"}
+QUANTILES: Final = {"p50": "#6F8790", "p95": "#3B9AB8", "p99": "#17BECF"}
 
 PROVIDERS: Final = {
     "azure.ai.openai": "#0E9F8E",

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ from .fakes import PROVIDERS, Wire
 from .load import Load
 from .records import Pair
 from .runner import Progressed, Runner
-from .table import summary, table
+from .table import LEGEND, summary, table
 from .telemetry import Otlp, Telemetry, Totals
 from .ways import WAYS, Way
 
@@ -55,7 +56,9 @@ def run(args: argparse.Namespace) -> int:
         return 2
     if "bedrock" in providers and find_spec("botocore") is None:
         raise ModuleNotFoundError("LiteLLM calls Bedrock through botocore", name="botocore")
-    quiet.litellm_itself()
+    quiet.libraries()
+    # What stops a container ends a load as Ctrl-C does: with everything sent.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return asyncio.run(_Session(args, providers, ways).run())
     except OSError as exc:
@@ -203,6 +206,8 @@ def _print(console: Console, pairs: Sequence[Pair], totals: Totals) -> None:
     console.print(versions, style="dim", highlight=False)
     console.print()
     console.print(table(pairs))
+    console.print()
+    console.print(LEGEND, style="dim", highlight=False)
     console.print()
     for line in summary(pairs, totals):
         console.print(line, highlight=False)

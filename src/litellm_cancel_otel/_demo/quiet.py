@@ -20,10 +20,14 @@ def before_litellm() -> None:
     warnings.filterwarnings("ignore", message=".* was never awaited", category=RuntimeWarning)
 
 
-def litellm_itself() -> None:
-    """Keep LiteLLM from printing advice about each error, for the errors here are meant."""
+def libraries() -> None:
+    """Keep LiteLLM from printing advice about each error, for the errors here are meant.
+
+    An exporter speaks when it has given up, not of each attempt.
+    """
     import litellm
 
     litellm.suppress_debug_info = True
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    logging.getLogger("opentelemetry.exporter").setLevel(logging.ERROR)

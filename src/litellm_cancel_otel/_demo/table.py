@@ -17,6 +17,12 @@ from .runner import WINDOW
 from .telemetry import Totals
 
 NOTHING = "–"
+LEGEND = (
+    "Times are in ms since the caller left, of the slowest provider in the line. closed: the "
+    "connection to the provider, WITHOUT as the provider saw it, WITH as the span has it; open: "
+    f"still open after {WINDOW:g} s. callback: which of LiteLLM's own fired. finally: nothing of "
+    "the caller is suspended on the call any more."
+)
 _CALLBACKS = {"success": "ok", "failure": "fail"}
 
 
