@@ -11,6 +11,7 @@ from importlib.metadata import version
 from typing import Any
 
 import pytest
+
 from otlp_sink import OtlpSink
 
 BACKSTOP = 60

@@ -1,6 +1,5 @@
 """The LiteLLM callback that an application creates: it puts everything together."""
 
-import logging
 import time
 from importlib.metadata import version
 from types import TracebackType
@@ -10,7 +9,6 @@ from litellm.integrations.custom_logger import CustomLogger
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 
-from . import _semconv as sc
 from . import _seams
 from ._evidence import running_loop
 from ._export import resolve

@@ -24,5 +24,5 @@ class Faults:
                     place,
                     exc_info=exc,
                 )
-        except Exception:  # noqa: BLE001, S110 - a logging handler of the host's may raise: nobody is left to tell
+        except Exception:  # noqa: BLE001 - a logging handler of the host's may raise: nobody is left to tell
             pass

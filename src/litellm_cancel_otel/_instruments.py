@@ -8,11 +8,13 @@ from typing import TypeVar
 from opentelemetry.context import Context
 from opentelemetry.metrics import (
     CallbackOptions,
-    Counter as CounterInstrument,
     Histogram,
     Meter,
     MeterProvider,
     Observation,
+)
+from opentelemetry.metrics import (
+    Counter as CounterInstrument,
 )
 
 from . import _semconv as sc

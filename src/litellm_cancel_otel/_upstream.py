@@ -13,7 +13,16 @@ class Upstream:
     Times are seconds of the tracker's clock.
     """
 
-    __slots__ = ("__weakref__", "close", "closed_at", "host", "on_closed", "port", "probe", "reading")
+    __slots__ = (
+        "__weakref__",
+        "close",
+        "closed_at",
+        "host",
+        "on_closed",
+        "port",
+        "probe",
+        "reading",
+    )
 
     def __init__(self, host: str | None, port: int | None) -> None:
         self.host = host

@@ -70,7 +70,9 @@ def _wrapped(original: Handler) -> Handler:
         try:
             with log:
                 return await Step(original(*args, **kwargs), thrown.append)
-        except BaseException as exc:  # the host's: the same object raised again, but for the cases below
+        except (
+            BaseException
+        ) as exc:  # the host's: the same object raised again, but for the cases below
             cancel = _cancel_behind(exc, context.since, thrown)
             if cancel is None:
                 raise

@@ -120,7 +120,7 @@ def _exchange_code(function: FunctionType, operation: str) -> Undo:
     def undo() -> None:
         if function.__code__ is trampoline:
             function.__code__ = code
-            function.__kwdefaults__ = kwdefaults  # type: ignore[assignment]  # None is what it was
+            function.__kwdefaults__ = kwdefaults
 
     return undo
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 Undo = Callable[[], None]
 
 
-class SeamMissing(Exception):  # noqa: N818 - it is no error of the host's, only news
+class SeamMissing(Exception):
     """A place where this package would hook in is not there in the installed version."""
 
 

@@ -45,7 +45,7 @@ class Step(Coroutine[Any, Any, Any]):
         self._told = told
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        return self  # type: ignore[return-value]  # an iterator with send, throw and close will do
+        return self  # an iterator with send, throw and close is all that await asks for
 
     def __iter__(self) -> "Step":
         return self

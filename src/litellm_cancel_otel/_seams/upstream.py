@@ -76,11 +76,12 @@ def _watch_close(response: Any, upstream: Upstream, clock: Callable[[], float]) 
             upstream.closed(clock())
 
     upstream.close = close
-    response.stream = _watched_stream(type(stream))(stream, transport, upstream, clock)
+    watched = _watched_stream(type(stream))
+    response.stream = watched(stream, transport, upstream, clock)
 
 
 @lru_cache(maxsize=64)
-def _watched_stream(cls: type) -> type:
+def _watched_stream(cls: Any) -> Any:
     """Return a byte stream class of the same kind that tells of its close."""
     # httpx looks for its own base class, httpx2 for another of the same name.
     base = next(parent for parent in cls.__mro__ if parent.__name__ == "AsyncByteStream")
