@@ -21,9 +21,9 @@ def suspended_consumers(
     """
     holders: dict[int, AsyncGenerator] = {}
     for generator in generators:
-        if generator.ag_frame is not None and not generator.ag_running:
-            if generator.ag_await is None:
-                holders.update((id(held), generator) for held in _held(generator))
+        begun = generator.ag_frame is not None
+        if begun and not generator.ag_running and generator.ag_await is None:
+            holders.update((id(held), generator) for held in _held(generator))
     return {id(stream): list(_chain(stream, holders))[::-1] for stream in streams}
 
 
@@ -71,8 +71,8 @@ def follow_generators(loop: AbstractEventLoop) -> None:
 
 def _noting(
     known: "WeakSet[AsyncGenerator]", first: Callable[[Any], Any] | None
-) -> Callable[[AsyncGenerator], None]:
-    def firstiter(generator: AsyncGenerator) -> None:
+) -> Callable[[Any], None]:
+    def firstiter(generator: Any) -> None:
         known.add(generator)
         if first is not None:
             first(generator)
@@ -82,5 +82,5 @@ def _noting(
 
 def generators_of(loop: AbstractEventLoop) -> list[AsyncGenerator]:
     """Return the loop's async generators that have begun and are still alive."""
-    found: Iterable[AsyncGenerator] = getattr(loop, "_asyncgens", None) or _followed.get(loop, ())
-    return list(found)
+    known: Any = getattr(loop, "_asyncgens", None)
+    return list(_followed.get(loop, ()) if known is None else known)

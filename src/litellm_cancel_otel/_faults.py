@@ -1,4 +1,4 @@
-"""The guard against our own faults: each is counted, the first of each place is logged, none passes."""
+"""Our own faults: each is counted, the first of each place is logged, none gets out."""
 
 import logging
 from collections import Counter

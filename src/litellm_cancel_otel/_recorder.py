@@ -35,7 +35,7 @@ class Recorder:
         self._late: set[LateClose] = set()
 
     def record(self, ending: Ending, parent: Context | None) -> "LateClose | None":
-        """Record a call's end; return who waits for the upstream's close, where it is still open."""
+        """Record a call's end; return who waits for the upstream's close, if it is open."""
         key = self.instruments.key(ending.facts)
         verdict = ending.verdict
         self.instruments.count(key, verdict.outcome)

@@ -1,4 +1,4 @@
-"""The words of a call's life as frozen records: what was seen (evidence), what it means (verdict)."""
+"""The words of a call's life as frozen records: what was seen, and what it means."""
 
 from dataclasses import dataclass
 from enum import StrEnum

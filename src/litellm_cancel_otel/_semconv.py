@@ -49,9 +49,9 @@ OTHER: Final = "_other"
 """The value that stands for every model past the limit of distinct ones."""
 
 LATENCY_BUCKETS: Final = (
-    (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5)
-    + (1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
-)  # fmt: skip
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0),
+)
 """Bucket boundaries of every latency histogram, in seconds."""
 
 

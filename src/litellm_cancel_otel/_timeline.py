@@ -23,5 +23,5 @@ def time_to_cancel(times: Times) -> float:
 
 
 def wall_clock(moment: float, now: float, now_ns: int) -> int:
-    """Return a moment of the monotonic clock as nanoseconds since the epoch, given both clocks now."""
+    """Return a monotonic clock's moment as nanoseconds since the epoch, given both clocks now."""
     return now_ns - round((now - moment) * NANOSECONDS)

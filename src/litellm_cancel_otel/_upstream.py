@@ -1,4 +1,4 @@
-"""The provider's HTTP response behind a call, as far as the rest of the package needs to know it."""
+"""The provider's HTTP response behind a call, as far as the package needs to know it."""
 
 from collections.abc import Awaitable, Callable
 
@@ -49,7 +49,7 @@ class Upstream:
             waiter(now)
 
     def is_open(self, now: float) -> bool:
-        """Return whether the response is still open; a close by the transport is noted as of now."""
+        """Return whether the response is still open; the transport's close is noted as of now."""
         if self.closed_at is None and self.probe():
             self.closed(now)
         return self.closed_at is None

@@ -246,9 +246,9 @@ def _attempted(operation: str, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
         CURRENT.set(call)
     elif call_in_progress() is None:
         return None
-    if call is not None and isinstance(call.describe, Description):
-        if call.describe.logging is None:
-            call.describe.logging = kwargs.get("litellm_logging_obj")
+    description = None if call is None else call.describe
+    if isinstance(description, Description) and description.logging is None:
+        description.logging = kwargs.get("litellm_logging_obj")
     return call
 
 

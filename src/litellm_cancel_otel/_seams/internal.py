@@ -1,4 +1,4 @@
-"""What LiteLLM is told when the provider's side cancelled: an error it can retry and fall back on."""
+"""What LiteLLM is told of an internal cancel: an error that it retries and falls back on."""
 
 from litellm.exceptions import InternalServerError
 

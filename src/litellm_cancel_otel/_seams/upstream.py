@@ -76,7 +76,8 @@ def _watch_close(response: Any, upstream: Upstream, clock: Callable[[], float]) 
             upstream.closed(clock())
 
     upstream.close = close
-    watched = _watched_stream(type(stream))
+    kind: Any = type(stream)
+    watched = _watched_stream(kind)
     response.stream = watched(stream, transport, upstream, clock)
 
 
