@@ -7,6 +7,7 @@ os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # before litellm is importe
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from importlib.util import find_spec
 
 import litellm
 import pytest
@@ -14,9 +15,15 @@ import uvloop
 
 pytest.register_assert_rewrite("telemetry", "calling")
 
+from litellm import acompletion
 from telemetry import OLD, Telemetry
 
-from litellm_cancel_otel._demo.fakes import FakeProvider, aclose_litellm_clients
+from litellm_cancel_otel._demo.fakes import (
+    PROVIDERS,
+    FakeProvider,
+    aclose_litellm_clients,
+    litellm_kwargs,
+)
 
 litellm.suppress_debug_info = True
 
@@ -61,8 +68,23 @@ def telemetry(request: pytest.FixtureRequest) -> Iterator[Telemetry]:
         running.assert_nothing_open()
 
 
+@pytest.fixture(scope="session")
+def warm() -> None:
+    """LiteLLM imports much at the first call to each provider: seconds, which no test waits for."""
+
+    async def calls() -> None:
+        async with FakeProvider() as running:
+            for name in PROVIDERS:
+                if name != "bedrock" or find_spec("botocore"):
+                    kwargs = litellm_kwargs(name, running.base_url)
+                    await acompletion(**kwargs, messages=[{"role": "user", "content": "hello"}])
+            await aclose_litellm_clients()
+
+    asyncio.run(calls())
+
+
 @pytest.fixture
-async def provider() -> AsyncIterator[FakeProvider]:
+async def provider(warm: None) -> AsyncIterator[FakeProvider]:
     """A fake provider in the test's own loop; LiteLLM's clients are closed behind the test."""
     async with FakeProvider() as running:
         yield running

@@ -8,7 +8,7 @@ import litellm
 import openai
 import pytest
 from calling import MESSAGES, Caller, arguments, chat, silent, streamed_or_not
-from internal import Dying, session
+from transports import Dying, session
 from litellm.integrations.custom_logger import CustomLogger
 from litellm.litellm_core_utils.litellm_logging import Logging
 from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler

@@ -1,4 +1,4 @@
-"""The command line as a user runs it: subcommands, exit codes, what it says when something lacks."""
+"""The command line as a user runs it: commands, exit codes, what it says when something lacks."""
 
 import json
 import os
@@ -6,25 +6,27 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
+import litellm
 import pytest
 
+import litellm_cancel_otel
+from litellm_cancel_otel._cli import COMMANDS, main
 from otlp_sink import OtlpSink
 
 BACKSTOP = 60
 COMMAND = (sys.executable, "-m", "litellm_cancel_otel")
-SMALL = ("demo", "--ways", "completed", "--providers", "openai")
-
+OURS = ("OTEL_", "LITELLM_CANCEL_OTEL_", "COLUMNS")
 TELEMETRY_OFF = {"OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none"}
 
 
 def environment(**more: str) -> dict[str, str]:
     """Return this process's environment without what would change a result."""
-    ours = ("OTEL_", "LITELLM_CANCEL_OTEL_", "COLUMNS")
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     return inherited | more
 
 
@@ -47,9 +49,23 @@ def run_after(code: str, *args: str) -> subprocess.CompletedProcess[str]:
     return run(command=(sys.executable, "-c", f"{code}\n{main}"))
 
 
-def doctor(**environ: str) -> tuple[int, dict[str, Any]]:
-    ended = run("doctor", "--json", **environ)
-    return ended.returncode, json.loads(ended.stdout)
+Doctor = Callable[..., tuple[int, dict[str, Any]]]
+
+
+@pytest.fixture
+def doctor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Doctor:
+    """Run the doctor in this process, with nothing set but what is given."""
+
+    def look(**environ: str) -> tuple[int, dict[str, Any]]:
+        for name in list(os.environ):
+            if name.startswith(OURS):
+                monkeypatch.delenv(name)
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        code = main(["doctor", "--json"])
+        return code, json.loads(capsys.readouterr().out)
+
+    return look
 
 
 def test_it_tells_its_version() -> None:
@@ -58,26 +74,41 @@ def test_it_tells_its_version() -> None:
     assert ended.stdout == f"litellm-cancel-otel {version('litellm-cancel-otel')}\n"
 
 
-@pytest.mark.parametrize("command", ["demo", "doctor"])
-def test_help_names_each_command(command: str) -> None:
-    ended = run("--help")
-    assert ended.returncode == 0
-    assert command in ended.stdout
+def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert "demo" in said
+    assert "doctor" in said
 
 
-def test_without_a_command_it_says_how_to_use_it() -> None:
-    ended = run()
-    assert ended.returncode == 2
-    assert "usage: litellm-cancel-otel" in ended.stderr
+def test_without_a_command_it_says_how_to_use_it(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert ended.value.code == 2
+    assert "usage: litellm-cancel-otel" in capsys.readouterr().err
 
 
-def test_a_command_that_is_not_installed_is_left_out() -> None:
-    ended = run_after(
-        "import litellm_cancel_otel._cli as cli; cli.COMMANDS['magic'] = '_magic.command'", "--help"
-    )
-    assert ended.returncode == 0
-    assert "demo" in ended.stdout
-    assert "magic" not in ended.stdout
+def test_a_command_that_is_not_installed_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(COMMANDS, "magic", "_magic.command")
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    assert "magic" not in capsys.readouterr().out
+
+
+def test_a_fault_inside_a_command_is_not_taken_for_its_absence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "_broken_for_test.py").write_text("import surely_not_installed")
+    path = [*litellm_cancel_otel.__path__, str(tmp_path)]
+    monkeypatch.setattr(litellm_cancel_otel, "__path__", path)
+    monkeypatch.setitem(COMMANDS, "broken", "_broken_for_test")
+    with pytest.raises(ModuleNotFoundError, match="surely_not_installed"):
+        main(["--help"])
 
 
 @pytest.mark.parametrize("missing", ["rich", "h11", "botocore"])
@@ -148,7 +179,7 @@ def test_the_doctor_finds_nothing_where_all_is_well() -> None:
     assert ended.stderr == ""
 
 
-def test_the_doctor_sees_versions_and_seams() -> None:
+def test_the_doctor_sees_versions_and_seams(doctor: Doctor) -> None:
     code, found = doctor(**TELEMETRY_OFF)
     assert code == 0
     assert found["versions"]["litellm"] == version("litellm")
@@ -156,22 +187,24 @@ def test_the_doctor_sees_versions_and_seams() -> None:
     assert found["seams"]["fit"] == found["seams"]["all"] > 10
 
 
-def test_the_doctor_names_a_seam_that_does_not_fit() -> None:
-    ended = run_after("import litellm; del litellm.aembedding", "doctor", "--json")
-    found = json.loads(ended.stdout)
-    assert ended.returncode == 1
+def test_the_doctor_names_a_seam_that_does_not_fit(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(litellm, "aembedding")
+    code, found = doctor(**TELEMETRY_OFF)
+    assert code == 1
     assert found["seams"]["fit"] == found["seams"]["all"] - 1
     assert any("litellm.aembedding" in problem for problem in found["problems"])
 
 
-def test_the_doctor_says_which_variable_a_setting_comes_from() -> None:
+def test_the_doctor_says_which_variable_a_setting_comes_from(doctor: Doctor) -> None:
     code, found = doctor(LITELLM_CANCEL_OTEL_MAX_MODELS="7", **TELEMETRY_OFF)
     assert code == 0
     assert found["settings"]["max_models"] == {"value": 7, "from": "LITELLM_CANCEL_OTEL_MAX_MODELS"}
     assert found["settings"]["guard"]["from"] == "default"
 
 
-def test_the_doctor_names_a_setting_that_does_not_fit() -> None:
+def test_the_doctor_names_a_setting_that_does_not_fit(doctor: Doctor) -> None:
     code, found = doctor(LITELLM_CANCEL_OTEL_SPANS="some", **TELEMETRY_OFF)
     assert code == 1
     (problem,) = found["problems"]
@@ -179,14 +212,14 @@ def test_the_doctor_names_a_setting_that_does_not_fit() -> None:
     assert found["settings"]["spans"] == {"value": "cancelled", "from": "default"}
 
 
-def test_the_doctor_names_a_variable_that_is_no_setting() -> None:
+def test_the_doctor_names_a_variable_that_is_no_setting(doctor: Doctor) -> None:
     code, found = doctor(LITELLM_CANCEL_OTEL_GAURD="1", **TELEMETRY_OFF)
     assert code == 1
     (problem,) = found["problems"]
     assert "LITELLM_CANCEL_OTEL_GUARD" in problem
 
 
-def test_the_doctor_says_what_to_set_where_telemetry_goes_nowhere() -> None:
+def test_the_doctor_says_what_to_set_where_telemetry_goes_nowhere(doctor: Doctor) -> None:
     code, found = doctor()
     assert code == 1
     (problem,) = found["problems"]
@@ -195,7 +228,7 @@ def test_the_doctor_says_what_to_set_where_telemetry_goes_nowhere() -> None:
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
-def test_the_doctor_finds_a_collector_that_is_there(protocol: str) -> None:
+def test_the_doctor_finds_a_collector_that_is_there(doctor: Doctor, protocol: str) -> None:
     with OtlpSink() as sink:
         code, found = doctor(**sink.env(protocol))
         place = {"exporter": "otlp", "protocol": protocol, "endpoint": sink.endpoint(protocol)}
@@ -204,7 +237,7 @@ def test_the_doctor_finds_a_collector_that_is_there(protocol: str) -> None:
     assert found["telemetry"] == {"traces": [place], "metrics": [place]}
 
 
-def test_the_doctor_misses_a_collector_that_is_not_there() -> None:
+def test_the_doctor_misses_a_collector_that_is_not_there(doctor: Doctor) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         endpoint = f"http://127.0.0.1:{server.getsockname()[1]}"
     code, found = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)
@@ -213,7 +246,7 @@ def test_the_doctor_misses_a_collector_that_is_not_there() -> None:
     assert problem.startswith(f"traces and metrics go to {endpoint}, which cannot be reached")
 
 
-def test_the_doctor_respects_that_telemetry_is_switched_off() -> None:
+def test_the_doctor_respects_that_telemetry_is_switched_off(doctor: Doctor) -> None:
     code, found = doctor(OTEL_SDK_DISABLED="true")
     assert code == 0
     assert found["telemetry"]["traces"] == [{"exporter": "none (OTEL_SDK_DISABLED)"}]

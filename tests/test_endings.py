@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
@@ -11,6 +11,7 @@ import httpx
 import litellm
 import pytest
 from calling import Caller, chat, every_provider, silent, streamed_or_not
+from transports import SlowToClose
 from telemetry import Telemetry, external
 
 from litellm_cancel_otel import _semconv as sc
@@ -22,7 +23,6 @@ from litellm_cancel_otel._demo.fakes import (
     aclose_litellm_clients,
 )
 
-sdk: Any = litellm
 every_loop = pytest.mark.every_loop
 
 
@@ -70,7 +70,7 @@ class TestDeadline:
         provider.script = Script(hang_at="before_headers")
 
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.05):
+            async with asyncio.timeout(0.2):
                 await chat(provider, name)
 
         await telemetry.assert_one(external("deadline"))
@@ -83,7 +83,7 @@ class TestDeadline:
         provider.script = Script(hang_at="before_headers")
 
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(read(chat(provider, name, stream=stream)), 0.05)
+            await asyncio.wait_for(read(chat(provider, name, stream=stream)), 0.2)
 
         await provider.wait_idle()
         assert len(provider.exchanges) == 1
@@ -107,7 +107,7 @@ class TestDeadline:
         provider.script = Script(hang_at="before_headers")
 
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.05) as outer:
+            async with asyncio.timeout(0.2) as outer:
                 async with asyncio.timeout(60) as inner:
                     await chat(provider, "openai")
 
@@ -295,31 +295,71 @@ async def tidy(caller: Caller) -> None:
         await aclose_litellm_clients()
 
 
-class SlowToClose(httpx.AsyncHTTPTransport):
-    """Closes each response only when it is let."""
+@every_loop
+class TestClosing:
+    """The provider's response takes its time to close; the transport says when it may."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.closing = asyncio.Event()
-        self.let = asyncio.Event()
+    @pytest.fixture
+    async def slow(self, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SlowToClose]:
+        transport = SlowToClose()
+        client = httpx.AsyncClient(transport=transport)
+        monkeypatch.setattr(litellm, "aclient_session", client)
+        yield transport
+        transport.let.set()
+        await client.aclose()
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        response = await super().handle_async_request(request)
-        response.stream = _SlowBody(response.stream, self)
-        return response
+    @pytest.mark.parametrize("name", ["openai", "azure"])
+    async def test_cancelled_again_while_it_unwinds(
+        self, telemetry: Telemetry, provider: FakeProvider, slow: SlowToClose, name: Wire
+    ) -> None:
+        provider.script = Script(hang_at=2)
+        caller = Caller(chat(provider, name, stream=True))
+        exchange = await silent(provider)
+        await caller.has(2)
 
+        caller.task.cancel()
+        await slow.closing.wait()
+        caller.task.cancel()
 
-class _SlowBody(httpx.AsyncByteStream):
-    def __init__(self, inner: Any, transport: SlowToClose) -> None:
-        self._inner = inner
-        self._transport = transport
+        assert isinstance(await caller.ended(), asyncio.CancelledError)
+        assert caller.around.passed_on
+        slow.let.set()
+        await exchange.wait_closed()
+        await telemetry.assert_one(external(phase="streaming"))
 
-    def __aiter__(self) -> Any:
-        return self._inner.__aiter__()
+    @pytest.mark.parametrize("name", ["openai", "azure"])
+    async def test_cancelled_while_it_is_closed(
+        self, telemetry: Telemetry, provider: FakeProvider, slow: SlowToClose, name: Wire
+    ) -> None:
+        provider.script = Script(hang_at=2)
+        stream = await chat(provider, name, stream=True)
+        exchange = await silent(provider)
+        await anext(stream)
 
-    async def aclose(self) -> None:
-        self._transport.closing.set()
-        try:
-            await self._transport.let.wait()
-        finally:
-            await self._inner.aclose()
+        async def closes() -> None:
+            await stream.aclose()
+
+        caller = Caller(closes())
+        await slow.closing.wait()
+        caller.task.cancel()
+
+        assert isinstance(await caller.ended(), asyncio.CancelledError)
+        assert caller.around.passed_on
+        slow.let.set()
+        await exchange.wait_closed()
+        await telemetry.assert_one(external(phase="closing"))
+
+    async def test_deadline_while_it_is_closed(
+        self, telemetry: Telemetry, provider: FakeProvider, slow: SlowToClose
+    ) -> None:
+        provider.script = Script(hang_at=2)
+        stream = await chat(provider, "openai", stream=True)
+        await silent(provider)
+        await anext(stream)
+
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await stream.aclose()
+
+        slow.let.set()
+        await telemetry.assert_one(external("deadline", "closing"))

@@ -5,7 +5,6 @@ import gc
 import subprocess
 import sys
 import textwrap
-import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -217,43 +216,60 @@ async def ends_closed(provider: FakeProvider) -> None:
     await stream.aclose()
 
 
+def reached_from(record: object) -> set[str]:
+    """Return the modules of what a record of ours refers to, through others of ours."""
+    modules: set[str] = set()
+    seen: set[int] = set()
+    left = [record]
+    while left:
+        one = left.pop()
+        if id(one) in seen or isinstance(one, type):
+            continue
+        seen.add(id(one))
+        modules.add(type(one).__module__)
+        if type(one).__module__.startswith("litellm_cancel_otel"):
+            left += gc.get_referents(one)
+    return modules
+
+
 @pytest.mark.parametrize("ending", [ends_completed, ends_cancelled, ends_closed])
-async def test_nothing_is_kept_of_a_stream_that_ended(
+async def test_nothing_of_litellms_is_kept_by_a_call_that_ended(
     telemetry: Telemetry, provider: FakeProvider, ending: Callable[[FakeProvider], Any]
 ) -> None:
-    begin, kept = telemetry.tracker.begin, []
+    """A connection in a pool keeps the context that it was made in, and the call's record in it."""
+    begin, calls = telemetry.tracker.begin, []
 
-    def watched(describe: Any) -> Any:
-        call = begin(describe)
-        kept.append(weakref.ref(call))
-        return call
+    def noted(describe: Any) -> Any:
+        calls.append(begin(describe))
+        return calls[-1]
 
-    telemetry.tracker.begin = watched  # type: ignore[method-assign]
+    telemetry.tracker.begin = noted  # type: ignore[method-assign]
     await ending(provider)
     await provider.wait_idle()
-    telemetry.callback.flush()
-    await asyncio.sleep(0)
+    await telemetry.settled()
+    (call,) = calls
+
+    assert not [name for name in reached_from(call) if name.startswith("litellm.")]
+    assert call.driver is None
+
+
+@pytest.mark.parametrize("ending", [ends_completed, ends_cancelled, ends_closed])
+async def test_stream_is_freed_once_it_ended(
+    telemetry: Telemetry, provider: FakeProvider, ending: Callable[[FakeProvider], Any]
+) -> None:
+    opened, streams = telemetry.tracker.opened, []
+
+    def noted(call: Any) -> None:
+        streams.append(call.stream)
+        opened(call)
+
+    telemetry.tracker.opened = noted  # type: ignore[method-assign]
+    await ending(provider)
+    await provider.wait_idle()
+    await telemetry.settled()
     gc.collect()
 
-    assert [call() for call in kept] == [None]
-
-
-async def test_messages_are_not_kept(telemetry: Telemetry, provider: FakeProvider) -> None:
-    class Messages(list[Any]):
-        """A list that can be referred to weakly."""
-
-    from calling import MESSAGES
-
-    messages = Messages(MESSAGES)
-    kept = weakref.ref(messages)
-    stream = await chat(provider, "openai", stream=True, messages=messages)
-    del messages
-    (call,) = telemetry.tracker.streams
-    seen = [call]
-    gc.collect()
-
-    assert kept() is None or kept() not in gc.get_referents(*seen)
-    assert [chunk async for chunk in stream]
+    assert [stream() for stream in streams] == [None]
 
 
 async def test_beside_litellms_own_otel_callback(
@@ -267,6 +283,7 @@ async def test_beside_litellms_own_otel_callback(
     monkeypatch.setattr(litellm, "callbacks", [theirs, telemetry.callback])
     try:
         await chat(provider, "openai")
+        await provider.next_exchange()
         provider.script = Script(hang_at="before_headers")
         caller = Caller(chat(provider, "openai"))
         exchange = await silent(provider)

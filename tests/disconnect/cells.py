@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from enum import StrEnum
@@ -43,10 +44,10 @@ MIDDLEWARE = (0, 1, 3)
 
 SCRIPTS = {
     Scenario.FLOWING: Script(chunks=None, interval=0.02),
-    Scenario.SILENT: Script(hang_at=2),
+    Scenario.SILENT: Script(chunks=None, hang_at=20),
     Scenario.SILENT_FIRST: Script(hang_at="before_first_chunk"),
-    Scenario.BURST: Script(chunks=20_000, burst=True),
-    Scenario.STOPPED: Script(chunks=None, interval=0.005),
+    Scenario.BURST: Script(chunks=8_000, hang_at=8_000, burst=True),
+    Scenario.STOPPED: Script(chunks=None, interval=0.02),
 }
 """What the provider does meanwhile."""
 
@@ -75,10 +76,19 @@ def spanning_cells() -> list[Cell]:
     """Return few cells that hold every pair of values of two axes, chosen greedily."""
     cells = every_cell()
     left = {pair for cell in cells for pair in _pairs(cell)}
+    used: Counter[tuple[object, ...]] = Counter()
     chosen: list[Cell] = []
     while left:
-        best = max(cells, key=lambda cell: len(left.intersection(_pairs(cell))))
+        best = max(
+            cells,
+            # Of those that bring as much that is new, the one whose pairs were seldom used.
+            key=lambda cell: (
+                len(left.intersection(_pairs(cell))),
+                -sum(used[pair] for pair in _pairs(cell)),
+            ),
+        )
         left.difference_update(_pairs(best))
+        used.update(_pairs(best))
         chosen.append(best)
     return sorted(chosen, key=str)
 

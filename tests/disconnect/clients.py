@@ -20,8 +20,7 @@ class Client:
         self._reads = reads
         self._socket = socket.socket()
         self._begin = b""
-        self.has_piece = asyncio.Event()
-        """Set when the first piece has been read."""
+        self._has_piece = asyncio.Event()
 
     async def ask(self, target: str) -> None:
         """Send the request."""
@@ -34,6 +33,11 @@ class Client:
         await loop.sock_sendall(self._socket, request.encode())
         if self._reads:
             loop.add_reader(self._socket, self._read)
+
+    async def piece(self) -> None:
+        """Wait until the first piece has been read."""
+        async with asyncio.timeout(30):
+            await self._has_piece.wait()
 
     def leave(self, how: Close) -> float:
         """Close the connection; return when."""
@@ -61,8 +65,8 @@ class Client:
         if not data:
             asyncio.get_running_loop().remove_reader(self._socket)
             return False
-        if not self.has_piece.is_set():
+        if not self._has_piece.is_set():
             self._begin += data
             if b"piece" in self._begin:
-                self.has_piece.set()
+                self._has_piece.set()
         return True

@@ -1,137 +1,94 @@
-"""Runs cells against a server: clients that ask, wait, go away, and what came of it."""
+"""One client of one cell, and what came of its going away."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-import tempfile
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
-from litellm_cancel_otel._demo.fakes import Exchange, FakeProvider
-from litellm_cancel_otel._demo.fakes.board import Board
+from litellm_cancel_otel._demo.fakes import Exchange
 
-from .cells import SCRIPTS, Cell, Close, Scenario, Server
-from .clients import Client
-from .servers import Running, serving
+from .cells import Cell
 
 WINDOW = 5.0
-"""How long after its client's close a run is observed."""
+"""How many seconds after its client's close a run is observed."""
 
-_PATIENCE = 30.0
-_STILL = 0.2
-_PIECE = {Scenario.STOPPED: 100_000}
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The span of a run's call."""
+
+    attributes: Mapping[str, Any]
+    events: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What came of one client's going; seconds since its close, None for not within the window."""
+    """What came of a client's going; seconds since its close, None for not within the window."""
 
     cell: Cell
     exception: str | None
+    """What the user's generator saw."""
     learned: float | None
-    finally_: float | None
+    """When the server told the application that the client has gone."""
+    unwound: float | None
+    """When the generator's ``finally`` ran."""
     upstream: float | None
-    span: dict[str, Any] | None
-    spans: int
-    events: tuple[str, ...] = ()
+    """When the provider saw its connection closed."""
+    spans: tuple[Span, ...]
 
 
 class Run:
-    """One client of one cell."""
+    """A client that goes away, and what is reported of it."""
 
     _ids = count(1)
 
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
-        self.id = f"run-{next(Run._ids)}"
+        self.id = f"run-{next(Run._ids)}-"
         self.exchange: Exchange | None = None
         self.left: float | None = None
-        self.reports: list[dict[str, Any]] = []
+        self._reports: list[Mapping[str, Any]] = []
 
-    def of(self, event: str) -> list[dict[str, Any]]:
-        return [report for report in self.reports if report["event"] == event]
+    def take(self, report: Mapping[str, Any]) -> None:
+        """Take a report of the site's."""
+        self._reports.append(report)
 
     @property
     def over(self) -> bool:
+        """Whether the generator is unwound and the provider's connection closed."""
         closed = self.exchange is not None and self.exchange.closed_at is not None
-        return closed and bool(self.of("finally"))
+        return closed and bool(self._of("finally"))
+
+    @property
+    def has_span(self) -> bool:
+        """Whether its call's span was reported."""
+        return bool(self._of("span"))
 
     def observed(self) -> Observed:
-        done, spans = self.of("finally"), self.of("span")
-        closed = None if self.exchange is None else self.exchange.closed_at
-        learned = self.of("learned")
+        """Return what was seen so far."""
+        ends = self._of("finally")
+        closed_at = None if self.exchange is None else self.exchange.closed_at
         return Observed(
             self.cell,
-            done[0]["exception"] if done else None,
-            self._since(learned[0]["at"] if learned else None),
-            self._since(done[0]["at"] if done else None),
-            self._since(closed),
-            spans[0]["attributes"] if spans else None,
-            len(spans),
-            tuple(spans[0]["events"]) if spans else (),
+            exception=ends[0]["exception"] if ends else None,
+            learned=self._first("learned"),
+            unwound=self._first("finally"),
+            upstream=self._since_left(closed_at),
+            spans=tuple(
+                Span(span["attributes"], tuple(span["events"])) for span in self._of("span")
+            ),
         )
 
-    def _since(self, at: float | None) -> float | None:
+    def _of(self, event: str) -> list[Mapping[str, Any]]:
+        return [report for report in self._reports if report["event"] == event]
+
+    def _first(self, event: str) -> float | None:
+        reports = self._of(event)
+        return self._since_left(reports[0]["at"]) if reports else None
+
+    def _since_left(self, at: float | None) -> float | None:
         if at is None or self.left is None or at - self.left > WINDOW:
             return None
-        return at - self.left
-
-
-class Bench:
-    """The runner's side: the providers, and what the site reports."""
-
-    def __init__(self, providers: dict[Scenario, FakeProvider], board: Board) -> None:
-        self.providers = providers
-        self.board = board
-        self.runs: dict[str, Run] = {}
-        self.address = ""
-
-    async def take_reports(self, reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
-        """Hand each report of the site's to its run."""
-        while line := await reader.readline():
-            report = json.loads(line)
-            if (run := self.runs.get(report["run"])) is not None:
-                run.reports.append(report)
-                self.board.announce()
-
-    async def take_exchanges(self, provider: FakeProvider) -> None:
-        """Hand each exchange to its run, which its prompt names."""
-        while True:
-            exchange = await provider.next_exchange(timeout=1e6)
-            found = json.dumps(exchange.payload).split("run-", 1)
-            number = "".join(_leading_digits(found[1])) if len(found) > 1 else ""
-            if (run := self.runs.get(f"run-{number}")) is not None:
-                run.exchange = exchange
-                self.board.announce()
-
-    async def run(
-        self, server: Running, cells: Iterable[Cell], repeats: int, *, hurried: bool = False
-    ) -> list[Observed]:
-        """Let ``repeats`` clients of each cell go away; one after another, or all in a hurry."""
-        clients = [(Run(cell), self._client(server, cell)) for cell in cells for _ in range(repeats)]
-        ready = asyncio.Semaphore(1 if _one_by_one(cells) else 10)
-        if _one_by_one(cells):
-            for run, client in clients:
-                await self._ready(server, run, client)
-                self._leave(run, client)
-                await self._until_over([run], WINDOW)
-        else:
-            del ready
-            await asyncio.gather(*(self._ready(server, *one) for one in clients))
-            for run, client in clients:
-                self._leave(run, client)
-                if hurried:
-                    await asyncio.sleep(0.005)
-                else:
-                    await self._until_over([run], 0.3)
-        runs = [run for run, _ in clients]
-        await self._until_over(runs, WINDOW)
-        if any(run.of("span") for run in runs):
-            await self._wait(lambda: all(run.of("span") for run in runs), WINDOW)
-        return [run.observed() for run in runs]
+        return at - self.left  # perf_counter is one clock for all processes on Linux

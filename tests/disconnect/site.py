@@ -71,6 +71,7 @@ async def pieces(run: str, provider: Any, base: str, size: int) -> AsyncIterator
             litellm_call_id=run,
             **litellm_kwargs(provider, base),
         )
+        progress[run] = time.perf_counter()
         async for _ in stream:
             progress[run] = time.perf_counter()
             yield b"piece" + b"." * size

@@ -1,21 +1,11 @@
 """What the tests of dashboards and rules share: a Prometheus that has data of every metric."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
-from grafana_load import FAULTS, Replica
-from grafana_stack import GRAFANA, Prometheus, impatient, wait_until
-
-RULES = sorted((GRAFANA / "prometheus").glob("*-rules.yml"))
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A Prometheus, and the replicas that it scrapes."""
-
-    prometheus: Prometheus
-    replicas: tuple[Replica, ...]
+from grafana_boards import RULES
+from grafana_load import FAULTS, Loaded, Replica
+from grafana_stack import Prometheus, impatient, wait_until
 
 
 @pytest.fixture(scope="session")

@@ -7,12 +7,12 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import yaml
-
 from grafana_stack import GRAFANA
 
 DASHBOARDS = GRAFANA / "dashboards"
 RECORDING = GRAFANA / "prometheus" / "recording-rules.yml"
 ALERTS = GRAFANA / "prometheus" / "alert-rules.yml"
+RULES = (RECORDING, ALERTS)
 MANAGED = GRAFANA / "alerting" / "alert-rules.yml"
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+from grafana_stack import Prometheus
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Observation
 from opentelemetry.sdk.metrics import MeterProvider
@@ -30,6 +31,16 @@ MODELS = {
     "bedrock": ("nova-pro",),
 }
 
+SOURCES = {
+    Source.CLIENT_DISCONNECT: 60,
+    Source.DEADLINE: 20,
+    Source.TASK_CANCEL: 8,
+    Source.ABANDONED: 6,
+    Source.ACLOSE: 5,
+    Source.SHUTDOWN: 1,
+}
+"""Of 100 external cancels, how many are whose."""
+
 FAULTS = (
     "late_finally",
     "upstream_left_open",
@@ -42,6 +53,14 @@ FAULTS = (
     "no_chunk",
 )
 """What can be switched on: ``replica.faults.add(...)``."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A Prometheus, and the replicas that it scrapes."""
+
+    prometheus: Prometheus
+    replicas: tuple["Replica", ...]
 
 
 @dataclass
@@ -139,9 +158,8 @@ class Replica:
         if draw() < dropped:
             self._cancelled(base, provider, Source.PROVIDER)
         elif draw() < 0.15:
-            sources = (Source.CLIENT_DISCONNECT, Source.DEADLINE, Source.TASK_CANCEL)
-            sources += (Source.ABANDONED, Source.ACLOSE, Source.SHUTDOWN)
-            self._cancelled(base, provider, self._random.choices(sources, (60, 20, 8, 6, 5, 1))[0])
+            (source,) = self._random.choices(list(SOURCES), list(SOURCES.values()))
+            self._cancelled(base, provider, source)
         else:
             outcome = "error" if draw() < 0.02 else "completed"
             self._count(sc.CALLS, {**base, sc.OUTCOME: outcome})

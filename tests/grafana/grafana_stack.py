@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import pytest
 import yaml
@@ -35,7 +35,7 @@ def program(*names: str) -> str:
     missing(f"{names[0]} is not installed (Debian: apt-get install {names[0]})")
 
 
-def missing(why: str) -> Any:
+def missing(why: str) -> NoReturn:
     """Skip the test, or fail it where everything is required."""
     if REQUIRE_ALL:
         pytest.fail(why)
@@ -102,7 +102,7 @@ class Server:
             return False
 
     def get(self, path: str, **parameters: str | float) -> Any:
-        """Return the JSON at a path; an error of the server's is an AssertionError with its text."""
+        """Return the JSON at a path; an error of the server's fails the test with its text."""
         query = urllib.parse.urlencode(parameters)
         try:
             with urllib.request.urlopen(f"{self.url}{path}?{query}", timeout=30) as answer:

@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
-from conftest import RULES
-from grafana_boards import alert_rules
+from grafana_boards import RULES, alert_rules
 from grafana_load import Replica
 from grafana_stack import Alertmanager, Prometheus, Webhook, impatient, wait_until
 
@@ -87,5 +86,7 @@ def test_what_is_fired_here_is_what_is_shipped(tmp_path: Path) -> None:
 
 
 def _without_patience(path: Path) -> list[dict[str, Any]]:
-    rules = [rule for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]]
+    rules = [
+        rule for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]
+    ]
     return [{key: value for key, value in rule.items() if key != "for"} for rule in rules]

@@ -15,7 +15,9 @@ from litellm_cancel_otel import _semconv as sc
 from litellm_cancel_otel._records import Action, Outcome, Phase, Source
 
 PANELS = list(panels())
-PROMETHEUS = [(name, panel) for name, panel in PANELS if panel["datasource"]["type"] == "prometheus"]
+PROMETHEUS = [
+    (name, panel) for name, panel in PANELS if panel["datasource"]["type"] == "prometheus"
+]
 VARIABLES = {"datasource", "tempo", "service", "instance", "provider", "model"}
 
 
@@ -63,7 +65,7 @@ def test_it_can_be_imported_by_itself(name: str) -> None:
 def test_it_links_to_the_others_and_to_the_runbook(name: str) -> None:
     links = boards()[name]["links"]
     assert [link["type"] for link in links].count("dashboards") == 1
-    assert any(link["url"].endswith("/docs/runbook.md") for link in links)
+    assert any((link.get("url") or "").endswith("/docs/runbook.md") for link in links)
 
 
 @pytest.mark.parametrize("name", boards())

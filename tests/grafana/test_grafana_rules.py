@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import RULES
-from grafana_boards import alert_rules, managed_rules, recording_rules
+from grafana_boards import RULES, alert_rules, managed_rules, recording_rules
 from grafana_stack import ROOT, program
 
 CASES = sorted((Path(__file__).parent / "rules").glob("*.yml"))

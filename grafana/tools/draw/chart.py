@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator
 from html import escape
 
 from .data import Series, Source
-from .look import DIM, GRID, Look
+from .look import GRID, Look
 from .units import shown
 
-LEFT, BOTTOM, TOP = 62, 22, 8
+LEFT, BOTTOM, TOP, ROW = 62, 22, 8, 18
+"""Pixels around a plot, and the height of a row of its legend."""
 
 
 class Axis:
@@ -47,9 +48,8 @@ def courses(look: Look, series: list[Series], source: Source, width: int, height
     stacked = (look.custom("stacking") or {}).get("mode") == "normal"
     drawn = list(_stacked(series) if stacked else ((one, one.points, None) for one in series))
     values = [value for _, upper, _ in drawn for _, value in upper]
-    legend = _legend(look, series, width)
-    rows = legend.count("<tspan x=") if legend else 0
-    plot_w, plot_h = width - LEFT - 10, height - TOP - BOTTOM - 18 * max(1, rows)
+    legend, rows = _legend(look, series, width)
+    plot_w, plot_h = width - LEFT - 10, height - TOP - BOTTOM - ROW * rows
     logarithmic = (look.custom("scaleDistribution") or {}).get("type") == "log"
     limits = _limits(look)
     positive = [value for value in (*values, *limits) if value > 0]
@@ -204,24 +204,23 @@ def _times(source: Source, width: float, height: float) -> str:
     return "".join(parts)
 
 
-def _legend(look: Look, series: list[Series], width: int) -> str:
+def _legend(look: Look, series: list[Series], width: int) -> tuple[str, int]:
+    """Return the legend and how many rows it has."""
     parts, x, y = [], 0.0, 0
-    new_row = True
     for one in series:
-        wide = 26 + 6.3 * len(one.name)
+        if look.of(one.name, one.ref).get("custom.hideFrom", {}).get("legend"):
+            continue
+        wide = 26 + 6.6 * len(one.name)
         if x and x + wide > width - 24:
-            x, y, new_row = 0.0, y + 18, True
-        colour, dash = look.colour(one.name, one.ref), look.of(one.name, one.ref)
-        dashed = ' stroke-dasharray="4 3"' if "custom.lineStyle" in dash else ""
-        text = f'<tspan x="{x + 18}">' if new_row else f'<tspan dx="0" data-x="{x + 18}">'
-        text = f'<tspan x="{x + 18:.0f}">' if new_row else "<tspan>"
+            x, y = 0.0, y + ROW
+        colour = look.colour(one.name, one.ref)
         parts.append(
             f'<line x1="{x:.0f}" x2="{x + 13:.0f}" y1="{y - 4}" y2="{y - 4}" stroke="{colour}" '
-            f'stroke-width="3"{dashed}/>'
-            f'<text x="{x + 18:.0f}" y="{y}" class="legend">{text}{escape(one.name)}</tspan></text>'
+            'stroke-width="3"/>'
+            f'<text x="{x + 18:.0f}" y="{y}" class="legend">{escape(one.name)}</text>'
         )
-        x, new_row = x + wide, False
-    return "".join(parts)
+        x += wide
+    return "".join(parts), y // ROW + 1
 
 
 def _limits(look: Look) -> list[float]:
@@ -245,6 +244,3 @@ def _blue(part: float) -> str:
     dark, bright = (27, 40, 62), (148, 197, 255)
     mixed = (round(a + (b - a) * part) for a, b in zip(dark, bright, strict=True))
     return f"rgb({','.join(map(str, mixed))})"
-
-
-__all__ = ["DIM", "courses", "heat", "spark"]

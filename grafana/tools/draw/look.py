@@ -5,7 +5,11 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
-PALETTE = ("#7EB26D", "#EAB839", "#6ED0E0", "#EF843C", "#1F78C1", "#BA43A9", "#705DA0", "#B7DBAB")
+PALETTE = (
+    *("#7EB26D", "#EAB839", "#6ED0E0", "#EF843C", "#1F78C1", "#BA43A9", "#705DA0", "#B7DBAB"),
+    *("#F4D598", "#70DBED", "#F9BA8F", "#82B5D8", "#E5A8E2", "#AEA2E0", "#629E51", "#E5AC0E"),
+    *("#64B0C8", "#E0752D", "#0A50A1", "#962D82", "#614D93", "#9AC48A", "#F2C96D", "#65C5DB"),
+)
 TEXT, DIM, GRID, PANEL, PAGE = "#D8D9DA", "#9DA5B4", "#2C3235", "#181B1F", "#111217"
 
 

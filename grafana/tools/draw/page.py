@@ -17,15 +17,16 @@ body {{ margin: 0; background: {PAGE}; color: {TEXT}; position: relative;
   font: 13px Inter, "DejaVu Sans", "Liberation Sans", Arial, sans-serif }}
 h1 {{ font-size: 19px; font-weight: 500; margin: 0; position: absolute; left: {EDGE}px; top: 14px }}
 .choices {{ position: absolute; left: {EDGE}px; top: 50px; display: flex; gap: 8px }}
-.choices span {{ border: 1px solid {GRID}; border-radius: 2px; padding: 5px 9px; background: {PANEL};
-  white-space: nowrap }}
+.choices span {{ border: 1px solid {GRID}; border-radius: 2px; padding: 5px 9px;
+  background: {PANEL}; white-space: nowrap }}
 .choices b {{ color: #6E9FFF; font-weight: 400; padding-right: 8px }}
 .time {{ position: absolute; right: {EDGE}px; top: 16px; color: {DIM} }}
 .panel {{ position: absolute; background: {PANEL}; border: 1px solid {GRID}; border-radius: 2px;
   overflow: hidden }}
 .panel h2 {{ font-size: 13px; font-weight: 500; margin: 0; padding: 8px 10px 0; height: 28px;
   white-space: nowrap; overflow: hidden; text-overflow: ellipsis }}
-.panel h2 i {{ color: {DIM}; font-style: normal; font-size: 11px; padding-left: 6px }}
+.panel h2 i {{ color: {DIM}; font: italic 9px serif; border: 1px solid {DIM}; border-radius: 6px;
+  padding: 0 3.5px; margin-left: 7px; vertical-align: 2px }}
 .row {{ position: absolute; font-size: 15px; padding: 4px 2px; font-weight: 500 }}
 .row::before {{ content: "⌄ "; color: {DIM} }}
 .tick, .legend {{ font-size: 11px; fill: {DIM} }}
@@ -58,7 +59,7 @@ def page(board: dict[str, Any], source: Source, width: int) -> tuple[str, int]:
         if panel["type"] == "row":
             parts.append(f'<div class="row" style="{place}">{escape(panel["title"])}</div>')
             continue
-        title = f"<h2>{escape(panel['title'])}<i>ⓘ</i></h2>"
+        title = f"<h2>{escape(panel['title'])}<i>i</i></h2>"
         body = _body(panel, source, w - 2, h - 30)
         parts.append(f'<div class="panel" style="{place}">{title}{body}</div>')
     head = f"<h1>{escape(board['title'])}</h1>{_choices(board, source)}"
@@ -74,7 +75,9 @@ def _choices(board: dict[str, Any], source: Source) -> str:
             text = {"prometheus": "Prometheus", "tempo": "none"}[one["query"]]
         found.append(f"<span><b>{escape(one['label'])}</b>{escape(text)}</span>")
     minutes = (source.end - source.start) / 60
-    return f'<div class="choices">{"".join(found)}</div><div class="time">{minutes:.0f} min</div>'
+    return (
+        f'<div class="choices">{"".join(found)}</div><div class="time">last {minutes:.0f} min</div>'
+    )
 
 
 def _body(panel: dict[str, Any], source: Source, width: int, height: int) -> str:
@@ -104,7 +107,7 @@ def _stat(look: Look, series: list[Series], width: int, height: int) -> str:
     value = points[-1][1]
     colour = look.level(value)
     text = shown(value, look.unit, look.defaults.get("decimals"))
-    number, unit = re.fullmatch(r"([\d.–]*)(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
+    number, unit = re.fullmatch(r"([\d.-]*)(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
     size = min(40, int(width / (0.42 * len(unit) + 0.68 * len(number))))
     return (
         chart.spark(points, colour, width, height // 2)
@@ -155,11 +158,12 @@ def _cell(look: Look, heading: str, value: float | None) -> str:
 
 def _alerts(source: Source, name: str) -> str:
     colours = {"firing": "#E02F44", "pending": "#E0A50D", "inactive": "#3FA34D"}
+    names = {"inactive": "normal"}
     order = list(colours)
     rules = [rule for rule in source.rules() if name in rule["name"]]
     lines = [
         f'<div class="alert"><span>{escape(rule["name"])}</span>'
-        f'<span style="color:{colours[rule["state"]]}">{rule["state"].replace("inactive", "normal")}'
+        f'<span style="color:{colours[rule["state"]]}">{names.get(rule["state"], rule["state"])}'
         "</span></div>"
         for rule in sorted(rules, key=lambda rule: order.index(rule["state"]))
     ]

@@ -8,7 +8,7 @@ _SECONDS = ((1, "s", 1), (1e-3, "ms", 1e3), (1e-6, "µs", 1e6), (1e-9, "ns", 1e9
 def shown(value: float, unit: str, decimals: int | None = None) -> str:
     """Return a value with its unit."""
     if math.isnan(value) or math.isinf(value):
-        return "–"
+        return "-"
     if unit == "percentunit":
         return f"{_digits(value * 100, decimals)}%"
     if unit == "s":

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from .. import _semconv as sc
 from .names import family, label
-from .panels import METRICS, Panel
+from .parts import METRICS, Panel
 from .project import HOME
 from .promql import INSTANCE, JOB, Source, equal, matches
 from .sdk import JSONEncoder, dashboard, models
@@ -25,6 +25,7 @@ CALLS: Final = REPLICAS.where(
     matches(sc.PROVIDER, "$provider"), matches(sc.REQUEST_MODEL, "$model")
 )
 """What they say of calls to the chosen providers and models."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -151,5 +152,3 @@ def _others() -> dashboard.DashboardLink:
 def _document(title: str, name: str) -> dashboard.DashboardLink:
     link = dashboard.DashboardLink(title).type(models.DashboardLinkType.LINK)
     return link.icon("doc").url(f"{HOME}/docs/{name}.md").target_blank(True)
-
-

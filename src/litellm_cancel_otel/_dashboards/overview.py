@@ -5,7 +5,8 @@ from typing import Final
 from .. import _semconv as sc
 from . import shared, style
 from .frame import CALLS, SHOWN, Board, Row
-from .panels import About, Column, Line, Panel, areas, grid, heat, lines
+from .panels import areas, grid, heat, lines
+from .parts import About, Column, Line, Panel
 from .promql import differs, equal, share, total
 
 _CANCELLED: Final = CALLS.where(equal(sc.OUTCOME, "cancelled"))
@@ -23,10 +24,10 @@ def board() -> Board:
         "stuck now, and what does it cost?",
         [
             Row("", 4, [(4, tile) for tile in shared.tiles(CALLS)]),
-            Row("Now", 8, [(17, _providers()), (7, shared.stuck_by_reason(CALLS))]),
+            Row("Which provider is the odd one out?", 6, [(24, _providers())]),
             Row("Who cancels", 8, [(10, _share()), (7, _sides()), (7, _sources())]),
             Row("Clean-up after a disconnect", 7, [(8, panel) for panel in _finally()]),
-            Row("", 8, [(12, _heat()), (12, _upstream())]),
+            Row("", 8, [(8, _heat()), (8, _upstream()), (8, shared.stuck_by_reason(CALLS))]),
             Row("What it costs", 8, [(8, _wasted()), (8, _patience()), (8, shared.guard(CALLS))]),
         ],
     )
@@ -46,8 +47,9 @@ def _providers() -> Panel:
             "Providers side by side, over the time shown",
             "One row a provider: a coloured cell is the odd one out. Compare *cancelled* with "
             "*usual* (the last day): more external cancels mean impatient people, so look at time "
-            "to cancel; internal ones mean the provider drops calls. Late *finally* or *upstream* "
-            "means that calls of gone clients still cost. Click a provider to look closer.",
+            "to cancel; internal ones mean the provider drops calls. Late *finally* or *upstream*, "
+            "and chunks wasted on each cancelled call, mean that clients who are gone still cost. "
+            "Click a provider to look closer.",
             "which-provider",
         ),
         [
@@ -79,7 +81,7 @@ def _providers() -> Panel:
                 warn=style.UPSTREAM_OBJECTIVE,
                 bad=style.UPSTREAM_OBJECTIVE * 10,
             ),
-            Column("wasted chunks", wasted, style.COUNT, warn=5, bad=50, decimals=1),
+            Column("wasted chunks", wasted, style.COUNT, warn=5, bad=10, decimals=1),
             Column("stuck now", stuck, style.COUNT, bad=1),
         ],
         {shared.PROVIDER: "provider"},
@@ -109,7 +111,7 @@ def _share() -> Panel:
 def _sides() -> Panel:
     return areas(
         About(
-            "External against internal",
+            "External against internal, a second",
             "Blue: the caller's side told the call to stop; no fault. Orange: the provider or the "
             "HTTP layer cancelled a call that nobody had given up; look at the provider.",
             "internal-cancellations",
@@ -118,7 +120,7 @@ def _sides() -> Panel:
             Line(_EXTERNAL.rate(sc.CANCELLATIONS), sc.EXTERNAL),
             Line(_INTERNAL.rate(sc.CANCELLATIONS), style.INTERNAL),
         ],
-        style.CALLS_A_SECOND,
+        style.A_SECOND,
         style.CALLS,
     )
 
@@ -126,14 +128,14 @@ def _sides() -> Panel:
 def _sources() -> Panel:
     return areas(
         About(
-            "Sources",
+            "Sources, a second",
             "Who cancelled. `client_disconnect`: people leave. `deadline`: a timeout of the "
             "application, maybe too short. `abandoned`: code that breaks off a stream without "
             "`aclose()`; fix it. `shutdown`: a deployment. `provider`: not the caller at all.",
             "sources",
         ),
         [Line(CALLS.rate(sc.CANCELLATIONS, sc.SOURCE), "{{litellm_cancel_source}}")],
-        style.CALLS_A_SECOND,
+        style.A_SECOND,
         style.SOURCES,
     )
 
@@ -189,13 +191,13 @@ def _upstream() -> Panel:
 def _wasted() -> Panel:
     return lines(
         About(
-            "Wasted chunks, by provider",
+            "Wasted chunks a second, by provider",
             "Chunks that came from the provider after the client had gone: paid for, and thrown "
             "away. Steadily above zero: the upstream is left open.",
             "upstream-left-open",
         ),
         [Line(CALLS.rate(sc.UNDELIVERED, sc.PROVIDER), _NAME)],
-        style.CHUNKS_A_SECOND,
+        style.A_SECOND,
     )
 
 
@@ -216,5 +218,3 @@ def _patience() -> Panel:
         colours=style.QUANTILES,
         logarithmic=True,
     )
-
-

@@ -7,7 +7,8 @@ from .. import _semconv as sc
 from . import shared, style
 from .frame import CALLS, REPLICAS, SHOWN, Board, Row
 from .names import label
-from .panels import About, Line, Panel, areas, lines, tile, trace_counts, traces
+from .panels import areas, lines, tile, trace_counts, traces
+from .parts import About, Line, Panel
 from .promql import Source, differs, equal, share
 
 _CHOSEN: Final = f'span.{sc.PROVIDER} = "$provider"'
@@ -28,7 +29,7 @@ def board() -> Board:
             Row("Cancelled by the provider", 8, [(12, _by_model()), (12, _by_address())]),
             Row("", 8, [(8, _phases()), (8, _outcomes()), (8, _sources())]),
             Row("Against the others, on the same axes", 8, [(8, p) for p in _comparison()]),
-            Row("Traces", 9, [(12, _latest()), (12, _retried())]),
+            Row("Traces", 7, [(12, _latest()), (12, _retried())]),
         ],
         one_provider=True,
     )
@@ -43,9 +44,9 @@ def _tiles() -> list[Panel]:
     hour = _internal(CALLS).over(SHOWN).increase(sc.CANCELLATIONS)
     dropped = tile(
         About(
-            "Internal, in the time shown",
-            "How many calls this provider or the HTTP layer cancelled by itself. Compare with "
-            "what is usual for it; retries and fallbacks have had to make up for each.",
+            "Internal, total",
+            "How many calls this provider or the HTTP layer cancelled by itself in the time shown. "
+            "Compare with what is usual for it; retries and fallbacks have made up for each.",
             "internal-cancellations",
         ),
         Line(f"{hour} or {REPLICAS.reporting()} * 0", "internal"),
@@ -59,13 +60,13 @@ def _tiles() -> list[Panel]:
 def _by_model() -> Panel:
     return areas(
         About(
-            "Internal cancellations, by model",
+            "Internal cancellations a second, by model",
             "One model alone: its deployment (Azure: quota, content filter, region). All models at "
             "once: the provider, or the network towards it.",
             "internal-cancellations",
         ),
         [Line(_internal(CALLS).rate(sc.CANCELLATIONS, sc.REQUEST_MODEL), _model())],
-        style.CALLS_A_SECOND,
+        style.A_SECOND,
         {},
     )
 
@@ -87,13 +88,13 @@ def _by_address() -> Panel:
 def _phases() -> Panel:
     return areas(
         About(
-            "Internal, by phase",
+            "Internal a second, by phase",
             "`request`: before the first chunk, so a retry costs little. `streaming`: half an "
             "answer is lost, and a retry pays for it twice. `closing`: the answer was complete.",
             "internal-cancellations",
         ),
         [Line(_internal(CALLS).rate(sc.CANCELLATIONS, sc.PHASE), f"{{{{{label(sc.PHASE)}}}}}")],
-        style.CALLS_A_SECOND,
+        style.A_SECOND,
         style.PHASES,
     )
 
@@ -101,14 +102,14 @@ def _phases() -> Panel:
 def _outcomes() -> Panel:
     return areas(
         About(
-            "Outcomes of all calls",
+            "Outcomes of all calls, a second",
             "Grey completed, amber failed, blue cancelled. An internal cancel that was retried is "
             "one cancelled and one more call of whatever outcome: when amber follows orange, the "
             "retries fail too.",
             "internal-cancellations",
         ),
         [Line(CALLS.rate(sc.CALLS, sc.OUTCOME), f"{{{{{sc.OUTCOME}}}}}")],
-        style.CALLS_A_SECOND,
+        style.A_SECOND,
         style.CALLS,
     )
 
@@ -116,13 +117,13 @@ def _outcomes() -> Panel:
 def _sources() -> Panel:
     return areas(
         About(
-            "Sources",
+            "Sources, a second",
             "Who cancelled the calls to this provider: the blues are the caller's side, orange is "
             "the provider. `deadline` growing beside orange: timeouts hide a slow provider.",
             "sources",
         ),
         [Line(CALLS.rate(sc.CANCELLATIONS, sc.SOURCE), f"{{{{{label(sc.SOURCE)}}}}}")],
-        style.CALLS_A_SECOND,
+        style.A_SECOND,
         style.SOURCES,
     )
 
@@ -190,9 +191,7 @@ def _retried() -> Panel:
     )
 
 
-def _against(
-    title: str, text: str, section: str, unit: str, of: Callable[[Source], str]
-) -> Panel:
+def _against(title: str, text: str, section: str, unit: str, of: Callable[[Source], str]) -> Panel:
     return lines(
         About(title, f"{text} Coloured: this provider; grey: each of the others.", section),
         [Line(of(CALLS), _NAME), Line(of(_OTHERS), _NAME)],
@@ -204,4 +203,3 @@ def _against(
 
 def _model() -> str:
     return f"{{{{{label(sc.REQUEST_MODEL)}}}}}"
-

@@ -125,7 +125,15 @@ def recordings() -> list[Recording]:
 
 def alerts() -> list[Alert]:
     """Return every alert."""
-    return [_stuck(), *_finally_late(), _upstream(), _internal(), _swallowed(), _silent(), _faults()]
+    return [
+        _stuck(),
+        *_finally_late(),
+        _upstream(),
+        _internal(),
+        _swallowed(),
+        _silent(),
+        _faults(),
+    ]
 
 
 def _stuck() -> Alert:
@@ -155,8 +163,8 @@ def _finally_late() -> list[Alert]:
             for_,
             severity,
             "finally-is-late",
-            f"{{{{ $value | humanizePercentage }}}} of the cancelled calls of "
-            f"{{{{ $labels.job }}}} are cleaned up late",
+            "{{ $value | humanizePercentage }} of the cancelled calls of "
+            "{{ $labels.job }} are cleaned up late",
             f"Over {long} and still over the last {short}, {{{{ $value | humanizePercentage }}}} "
             f"of the cancelled calls ran their finally more than {objective} after the disconnect; "
             f"the objective allows {BUDGET:.0%}. Connections, memory and the provider's tokens are "

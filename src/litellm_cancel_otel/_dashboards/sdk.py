@@ -19,9 +19,17 @@ with warnings.catch_warnings():
     from grafana_foundation_sdk.cog.encoder import JSONEncoder
     from grafana_foundation_sdk.models import (
         common as common_models,
+    )
+    from grafana_foundation_sdk.models import (
         dashboard as models,
+    )
+    from grafana_foundation_sdk.models import (
         heatmap as heatmap_models,
+    )
+    from grafana_foundation_sdk.models import (
         prometheus as prometheus_models,
+    )
+    from grafana_foundation_sdk.models import (
         tempo as tempo_models,
     )
 

@@ -6,7 +6,8 @@ from .. import _semconv as sc
 from . import style
 from .frame import REPLICAS
 from .names import label
-from .panels import About, Line, Panel, areas, lines, tile
+from .panels import areas, lines, tile
+from .parts import About, Line, Panel
 from .promql import Source, differs, equal, most, share, total, zero_where
 
 PROVIDER: Final = label(sc.PROVIDER)
@@ -17,6 +18,7 @@ def tiles(calls: Source) -> list[Panel]:
     ended = calls.rate(sc.CALLS)
     cancelled = calls.where(equal(sc.OUTCOME, "cancelled")).rate(sc.CALLS)
     internal = calls.where(differs(sc.CANCELLATION_TYPE, sc.EXTERNAL)).rate(sc.CANCELLATIONS)
+    wasted = share(calls.rate(sc.UNDELIVERED), cancelled)
     return [
         stuck_tile(calls),
         oldest_tile(calls),
@@ -60,14 +62,16 @@ def tiles(calls: Source) -> list[Panel]:
         ),
         tile(
             About(
-                "Wasted chunks",
-                "Chunks that came in after their client had gone, and are paid for. A few are on "
-                "their way when the client leaves; a steady flow is an upstream left open.",
+                "Wasted on each cancel",
+                "Chunks that came in after their client had gone, for each cancelled call; they "
+                "are paid for. A few are on their way when the client leaves; ten or more are an "
+                "upstream left open.",
                 "upstream-left-open",
             ),
-            Line(zero_where(REPLICAS.reporting(), calls.rate(sc.UNDELIVERED)), "wasted"),
-            style.CHUNKS_A_SECOND,
-            steps={5: style.AMBER, 50: style.RED},
+            Line(wasted, "wasted"),
+            "suffix: chunks",
+            steps={5: style.AMBER, 10: style.RED},
+            none="no cancels",
             decimals=1,
         ),
     ]
@@ -124,7 +128,7 @@ def guard(calls: Source) -> Panel:
     """Return what the guard had to do."""
     return areas(
         About(
-            "Guard actions",
+            "Guard actions a second",
             "What was closed because the application did not close it. `closed_orphan`: a "
             "`break` without `aclose()` somewhere; `closed_on_disconnect`: a server that was not "
             "listening; `closed_upstream`: a response that its owner left open; `checkpoint`: a "
@@ -132,8 +136,9 @@ def guard(calls: Source) -> Panel:
             "guard-actions",
         ),
         [Line(calls.rate(sc.GUARD_ACTIONS, sc.ACTION), f"{{{{{sc.ACTION}}}}}")],
-        style.ACTIONS_A_SECOND,
+        style.A_SECOND,
         style.ACTIONS,
+        none="the guard had nothing to do",
     )
 
 
@@ -141,13 +146,14 @@ def swallowed(calls: Source) -> Panel:
     """Return the cancels that did not come out of their call."""
     return lines(
         About(
-            "Swallowed cancels, by seam",
+            "Swallowed cancels a second, by seam",
             "Calls that returned as if nothing had happened although their task had been told to "
             "stop: whoever waits for that task waits on. Any at all is a fault of the code at "
             "that seam.",
             "swallowed-cancels",
         ),
         [Line(calls.rate(sc.SWALLOWED, sc.SEAM), f"{{{{{sc.SEAM}}}}}")],
-        style.CALLS_A_SECOND,
+        style.A_SECOND,
         colours={},
+        none="none was swallowed",
     )

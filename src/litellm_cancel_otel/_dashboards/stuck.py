@@ -4,7 +4,8 @@ from .. import _semconv as sc
 from . import shared, style
 from .frame import CALLS, REPLICAS, Board, Row
 from .names import label
-from .panels import About, Column, Line, Panel, alerts, areas, grid, heat, lines, tile, traces
+from .panels import alerts, areas, grid, heat, lines, tile, traces
+from .parts import About, Column, Line, Panel
 from .promql import INSTANCE, equal, most, total, zero_where
 
 ALERTS = "LitellmCancel"
@@ -12,6 +13,8 @@ ALERTS = "LitellmCancel"
 
 def board() -> Board:
     """Return the dashboard *Stuck streams*."""
+    open_and_stuck = (_open(), shared.stuck_by_reason(CALLS), _oldest())
+    cleaned_up = (shared.swallowed(CALLS), shared.guard(CALLS), _undelivered())
     return Board(
         "stuck",
         "LiteLLM cancellations: stuck streams",
@@ -20,14 +23,12 @@ def board() -> Board:
         [
             Row("", 4, [(4, panel) for panel in _tiles()]),
             Row("Stuck now", 8, [(16, _where()), (8, alerts(*_alerts()))]),
-            Row("Open and stuck", 8, [(8, _open()), (8, shared.stuck_by_reason(CALLS))]
-                + [(8, _oldest())]),
+            Row("Open and stuck", 8, [(8, panel) for panel in open_and_stuck]),
             Row("Is it the event loop?", 8, [(12, _lag()), (12, _lag_heat())]),
-            Row("Cleaned up and not", 8, [(8, shared.swallowed(CALLS)), (8, shared.guard(CALLS))]
-                + [(8, _undelivered())]),
-            Row("Traces", 10, [(24, _latest())]),
+            Row("Cleaned up and not", 8, [(8, panel) for panel in cleaned_up]),
+            Row("Traces", 7, [(24, _latest())]),
         ],
-    )  # fmt: skip
+    )
 
 
 def _tiles() -> list[Panel]:
@@ -173,27 +174,27 @@ def _lag_heat() -> Panel:
 def _undelivered() -> Panel:
     return lines(
         About(
-            "Chunks after the disconnect, by model",
+            "Chunks a second after the disconnect, by model",
             "What providers still send to clients that are gone. It goes on while a stream is "
             "stuck `after_disconnect`, and costs what it costs.",
             "upstream-left-open",
         ),
         [Line(CALLS.rate(sc.UNDELIVERED, sc.REQUEST_MODEL), f"{{{{{label(sc.REQUEST_MODEL)}}}}}")],
-        style.CHUNKS_A_SECOND,
+        style.A_SECOND,
         colours={},
     )
 
 
 def _latest() -> Panel:
-    fields = (sc.PROVIDER, sc.REQUEST_MODEL, sc.SOURCE, sc.SIGNAL, sc.ENDED_BY)
-    fields += (sc.DISCONNECT_TO_FINALLY, sc.DISCONNECT_TO_UPSTREAM_CLOSE)
+    call = (sc.PROVIDER, sc.REQUEST_MODEL, sc.SOURCE, sc.SIGNAL, sc.ENDED_BY)
+    fields = (*call, sc.DISCONNECT_TO_FINALLY, sc.DISCONNECT_TO_UPSTREAM_CLOSE)
     chosen = ", ".join(f"span.{name}" for name in fields)
     late = f"span.{sc.DISCONNECT_TO_FINALLY} > 1"
     return traces(
         About(
             "Latest traces of streams that were stuck or late",
-            "A span is written when its call ends, so what is stuck right now is above and not "
-            "here. Open one: the events say what came when. Empty without Tempo.",
+            "A stream that is stuck has its first span out while it is. Open one: its events say "
+            "what came when, and where the stream waits. Empty without Tempo.",
             "stuck-streams",
         ),
         f'{{ (event:name = "{sc.EVENT_STUCK}" || {late}) }} | select({chosen})',

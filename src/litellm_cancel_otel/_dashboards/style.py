@@ -1,5 +1,6 @@
 """One meaning a colour in all panels, and the units and objectives that they share."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from .._records import Action, Outcome, Phase, Source
@@ -17,7 +18,7 @@ FAINT: Final = "#7D848E"
 
 INTERNAL: Final = "internal"
 
-CALLS: Final = {
+CALLS: Final[Mapping[str, str]] = {
     EXTERNAL: BLUE,
     INTERNAL: ORANGE,
     Outcome.COMPLETED: GREY,
@@ -26,7 +27,7 @@ CALLS: Final = {
 }
 """What became of a call: blue where somebody wanted it to end, orange where nobody did."""
 
-SOURCES: Final = {
+SOURCES: Final[Mapping[str, str]] = {
     Source.CLIENT_DISCONNECT: BLUE,
     Source.DEADLINE: "#1F9BCF",
     Source.TASK_CANCEL: "#8AB8FF",
@@ -37,19 +38,19 @@ SOURCES: Final = {
 }
 """All of the caller's side are blues."""
 
-PHASES: Final = {
+PHASES: Final[Mapping[str, str]] = {
     Phase.REQUEST: "#F9A07C",
     Phase.STREAMING: ORANGE,
     Phase.CLOSING: "#A63A12",
 }
 
-REASONS: Final = {
+REASONS: Final[Mapping[str, str]] = {
     "after_disconnect": RED,
     "orphaned": "#B5179E",
     "no_chunk": AMBER,
 }
 
-ACTIONS: Final = {
+ACTIONS: Final[Mapping[str, str]] = {
     Action.CLOSED_ON_DISCONNECT: PURPLE,
     Action.CLOSED_ORPHAN: "#5B259B",
     Action.CLOSED_UPSTREAM: "#C78BE8",
@@ -57,9 +58,9 @@ ACTIONS: Final = {
 }
 """All that the guard did is purple."""
 
-QUANTILES: Final = {"p50": "#6F8790", "p95": "#3B9AB8", "p99": "#17BECF"}
+QUANTILES: Final[Mapping[str, str]] = {"p50": "#6F8790", "p95": "#3B9AB8", "p99": "#17BECF"}
 
-PROVIDERS: Final = {
+PROVIDERS: Final[Mapping[str, str]] = {
     "azure.ai.openai": "#0E9F8E",
     "openai": "#C2417C",
     "aws.bedrock": "#8A6B2F",
@@ -73,11 +74,7 @@ PROVIDERS: Final = {
 SECONDS: Final = "s"
 PERCENT: Final = "percentunit"
 COUNT: Final = "short"
-CALLS_A_SECOND: Final = "suffix: calls/s"
-CHUNKS_A_SECOND: Final = "suffix: chunks/s"
-ACTIONS_A_SECOND: Final = "suffix: actions/s"
-ERRORS_A_SECOND: Final = "suffix: errors/s"
-SPANS_A_SECOND: Final = "suffix: spans/s"
+A_SECOND: Final = "suffix:/s"
 
 FINALLY_OBJECTIVE: Final = 0.05
 """Of 100 cancelled calls, 99 run their finally within this time of the disconnect."""

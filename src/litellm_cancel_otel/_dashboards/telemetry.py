@@ -4,8 +4,9 @@ from .. import _semconv as sc
 from . import style
 from .frame import CALLS, REPLICAS, SHOWN, Board, Row
 from .names import family
-from .panels import About, Column, Line, Panel, areas, grid, lines, tile
-from .promql import INSTANCE, JOB, Source, equal, matches, share
+from .panels import areas, grid, lines, tile
+from .parts import About, Column, Line, Panel
+from .promql import INSTANCE, JOB, Source, differs, equal, matches, share
 
 PROCESSED = sc.Metric("otel.sdk.processor.span.processed", "counter", "{span}", "")
 EXPORTED = sc.Metric("otel.sdk.exporter.span.exported", "counter", "{span}", "")
@@ -59,9 +60,9 @@ def _tiles() -> list[Panel]:
         ),
         tile(
             About(
-                "Internal errors, in the time shown",
-                "Faults of the telemetry package itself. None reached a caller, but what a fault "
-                "stopped from being measured is missing here. Report them with the seam.",
+                "Internal errors, total",
+                "Faults of the telemetry package itself in the time shown. None reached a caller, "
+                "but what a fault kept from being measured is missing here. Report them.",
                 "internal-errors",
             ),
             Line(errors, "errors"),
@@ -97,16 +98,19 @@ def _tiles() -> list[Panel]:
 
 
 def _errors() -> Panel:
+    # The series of no seam says only that there is nothing to say.
+    faults = REPLICAS.where(differs(sc.SEAM, "none"))
     return lines(
         About(
-            "Internal errors, by seam",
+            "Internal errors a second, by seam",
             "Where in LiteLLM our own code failed. After an upgrade of LiteLLM: run "
             "`litellm-cancel-otel doctor`, and report the seam.",
             "internal-errors",
         ),
-        [Line(REPLICAS.rate(sc.INTERNAL_ERRORS, sc.SEAM), f"{{{{{sc.SEAM}}}}}")],
-        style.ERRORS_A_SECOND,
+        [Line(faults.rate(sc.INTERNAL_ERRORS, sc.SEAM), f"{{{{{sc.SEAM}}}}}")],
+        style.A_SECOND,
         colours={},
+        none="no fault",
     )
 
 
@@ -114,7 +118,7 @@ def _dropped() -> Panel:
     failed = REPLICAS.where(matches(sc.ERROR_TYPE, ".+"))
     return areas(
         About(
-            "Spans dropped by the SDK",
+            "Spans dropped by the SDK, a second",
             "Spans that a full queue threw away, or that an exporter could not hand over. Needs "
             "`OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED=true`; see operations. Dropping: raise "
             "`OTEL_BSP_MAX_QUEUE_SIZE`, or look at the Collector.",
@@ -124,15 +128,16 @@ def _dropped() -> Panel:
             Line(failed.rate(PROCESSED, sc.ERROR_TYPE), "dropped: {{error_type}}"),
             Line(failed.rate(EXPORTED, sc.ERROR_TYPE), "not exported: {{error_type}}"),
         ],
-        style.SPANS_A_SECOND,
+        style.A_SECOND,
         {"dropped:": style.RED, "not exported:": style.AMBER},
+        none="none, or the SDK does not say",
     )
 
 
 def _collector() -> Panel:
     return areas(
         About(
-            "Spans lost in the Collector",
+            "Spans lost in the Collector, a second",
             "Spans that the Collector refused (out of memory, so give it more) or could not send "
             "on (Tempo is down or slow). Empty where Prometheus does not scrape the Collector.",
             "dropped-spans",
@@ -141,8 +146,9 @@ def _collector() -> Panel:
             Line(COLLECTOR.rate(REFUSED, "receiver"), "refused: {{receiver}}"),
             Line(COLLECTOR.rate(FAILED, "exporter"), "not sent: {{exporter}}"),
         ],
-        style.SPANS_A_SECOND,
+        style.A_SECOND,
         {"refused:": style.RED, "not sent:": style.AMBER},
+        none="none, or no Collector is scraped",
     )
 
 
@@ -204,4 +210,3 @@ def _by_metric() -> Panel:
         {"__name__": "metric"},
         sort="series",
     )
-

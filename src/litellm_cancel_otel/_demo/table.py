@@ -16,7 +16,7 @@ from .records import Got, Pair, Record
 from .runner import WINDOW
 from .telemetry import Totals
 
-NOTHING = "–"
+NOTHING = "-"
 LEGEND = (
     "Times are in ms since the caller left, of the slowest provider in the line. closed: the "
     "connection to the provider, WITHOUT as the provider saw it, WITH as the span has it; open: "

@@ -1,4 +1,4 @@
-"""Transports in which a cancel comes from the HTTP layer itself: nobody asked the task to stop."""
+"""HTTP transports with a will of their own: some cancel from within, one is slow to close."""
 
 import asyncio
 from typing import Any, Literal
@@ -101,3 +101,57 @@ def session(kind: str, dying: Dying) -> httpx.AsyncClient:
         )
 
     return httpx.AsyncClient(transport=LiteLLMAiohttpTransport(client=client))
+
+
+class SlowToClose(httpx.AsyncHTTPTransport):
+    """Closes each response only once it is let; ``closing`` says that one would close."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closing = asyncio.Event()
+        self.let = asyncio.Event()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await super().handle_async_request(request)
+        response.stream = _SlowBody(response.stream, self)
+        return response
+
+
+class _SlowBody(httpx.AsyncByteStream):
+    def __init__(self, inner: Any, transport: SlowToClose) -> None:
+        self._inner = inner
+        self._transport = transport
+
+    def __aiter__(self) -> Any:
+        return self._inner.__aiter__()
+
+    async def aclose(self) -> None:
+        self._transport.closing.set()
+        try:
+            await self._transport.let.wait()
+        finally:
+            await self._inner.aclose()
+
+
+class Pausing(httpx.AsyncHTTPTransport):
+    """Lets the loop run a few times while it closes a response, so that a cancel can land there."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await super().handle_async_request(request)
+        response.stream = _PausingBody(response.stream)
+        return response
+
+
+class _PausingBody(httpx.AsyncByteStream):
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __aiter__(self) -> Any:
+        return self._inner.__aiter__()
+
+    async def aclose(self) -> None:
+        try:
+            for _ in range(3):
+                await asyncio.sleep(0)
+        finally:
+            await self._inner.aclose()

@@ -1,0 +1,78 @@
+"""Measures the matrix and writes its table: ``python -m tests.disconnect --help``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .bench import Bench, open_bench
+from .cells import Cell, Server, every_cell, spanning_cells
+from .report import Sample, write_csv, write_document
+from .runs import Observed
+from .servers import ROOT
+
+DOCUMENT = ROOT / "docs" / "disconnects.md"
+CELLS = ROOT / "docs" / "disconnects.csv"
+
+
+def arguments() -> argparse.Namespace:
+    """Return what the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m tests.disconnect", description=__doc__)
+    parser.add_argument(
+        "--all", action="store_true", help="every cell; without it those that span the matrix"
+    )
+    parser.add_argument(
+        "--python",
+        action="append",
+        default=[],
+        help="an interpreter to run the servers with; one for each version of LiteLLM",
+    )
+    parser.add_argument("--repeats", type=int, default=10, help="clients of a cell, with package")
+    parser.add_argument("--document", type=Path, default=DOCUMENT)
+    parser.add_argument("--cells", type=Path, default=CELLS)
+    return parser.parse_args()
+
+
+def litellm_of(python: str) -> str:
+    """Return the version of LiteLLM that an interpreter has."""
+    asking = "from importlib.metadata import version; print(version('litellm'))"
+    done = subprocess.run([python, "-c", asking], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+async def measure(pythons: Sequence[str], cells: Sequence[Cell], repeats: int) -> list[Sample]:
+    """Run the cells on every interpreter, with the package and without."""
+    samples: list[Sample] = []
+    async with open_bench() as bench:
+        for python in pythons:
+            version = await asyncio.to_thread(litellm_of, python)
+            for server in Server:
+                mine = [cell for cell in cells if cell.server is server]
+                for package in (True, False):
+                    found = await _tried(bench, server, python, mine, repeats, package)
+                    samples += [Sample(version, package, one) for one in found]
+                    print(f"litellm {version}, {server}, {package=}: {len(found)}", flush=True)
+    return samples
+
+
+async def _tried(
+    bench: Bench, server: Server, python: str, cells: Sequence[Cell], repeats: int, package: bool
+) -> list[Observed]:
+    async with bench.site(server, python, package=package) as site:
+        return await bench.run(site, cells, repeats if package else 1, package=package)
+
+
+def main() -> None:
+    """Measure and write."""
+    chosen = arguments()
+    cells = every_cell() if chosen.all else spanning_cells()
+    samples = asyncio.run(measure(chosen.python or [sys.executable], cells, chosen.repeats))
+    write_csv(chosen.cells, samples)
+    write_document(chosen.document, samples)
+
+
+main()
