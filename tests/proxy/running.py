@@ -18,7 +18,7 @@ from otlp_sink import OtlpSink, ReceivedSpan
 from litellm_cancel_otel import _semconv as sc
 from litellm_cancel_otel._demo.fakes import Exchange, ThreadedFakeProvider
 
-BACKSTOP = 60.0
+BACKSTOP = 50.0
 LITELLM = Path(sys.executable).with_name("litellm")
 CALL_ID = "x-litellm-call-id"
 
