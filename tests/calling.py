@@ -53,7 +53,7 @@ class Around:
         self.suspensions = 0
         self.cancels = 0
         self.passed_on: bool | None = None
-        """Whether the last exception thrown in is the one that came out; None for neither."""
+        """Whether what came out is an object that was thrown in; None where nothing was."""
 
     def __await__(self) -> "Around":
         return self
@@ -84,7 +84,7 @@ class Around:
             raise
         except BaseException as exc:
             if self._thrown:
-                self.passed_on = exc is self._thrown[-1]
+                self.passed_on = any(exc is thrown for thrown in self._thrown)
             raise
         self.suspensions += 1
         if self.suspensions in self._cancel_at:

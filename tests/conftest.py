@@ -5,17 +5,17 @@ import os
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # before litellm is imported: no network
 
 import asyncio
-import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+import gc
+from collections.abc import AsyncIterator, Iterator, Mapping
 from importlib.util import find_spec
 
 import litellm
 import pytest
-import uvloop
 
 pytest.register_assert_rewrite("telemetry", "calling")
 
 from litellm import acompletion
+from loops import LOOPS, LoopFactory
 from telemetry import OLD, Telemetry
 
 from litellm_cancel_otel._demo.fakes import (
@@ -26,20 +26,6 @@ from litellm_cancel_otel._demo.fakes import (
 )
 
 litellm.suppress_debug_info = True
-
-LoopFactory = Callable[[], asyncio.AbstractEventLoop]
-
-
-def _eager_loop() -> asyncio.AbstractEventLoop:
-    loop = asyncio.new_event_loop()
-    loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined, unused-ignore]
-    return loop
-
-
-LOOPS: dict[str, LoopFactory] = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
-if sys.version_info >= (3, 12):
-    LOOPS["eager"] = _eager_loop
-
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marks of these tests, and what the oldest LiteLLM warns of."""
@@ -81,6 +67,8 @@ def warm() -> None:
             await aclose_litellm_clients()
 
     asyncio.run(calls())
+    gc.collect()
+    gc.freeze()  # what is there by now stays: a collection in a test looks at that test's objects
 
 
 @pytest.fixture

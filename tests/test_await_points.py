@@ -9,8 +9,8 @@ import httpx
 import litellm
 import pytest
 from calling import Caller, chat
-from conftest import LOOPS
 from hypothesis import HealthCheck, given, settings, strategies as st
+from loops import LOOPS
 from telemetry import Telemetry, assert_in_order, cancel_of
 from transports import Pausing
 

@@ -111,7 +111,7 @@ def test_a_fault_inside_a_command_is_not_taken_for_its_absence(
         main(["--help"])
 
 
-@pytest.mark.parametrize("missing", ["rich", "h11", "botocore"])
+@pytest.mark.parametrize("missing", ["rich", "botocore"])
 def test_a_missing_extra_is_one_line_with_what_to_install(missing: str) -> None:
     code = f"""
 import importlib.abc, sys

@@ -193,7 +193,7 @@ class TestAnyio:
 
         assert scope.cancelled_caught
         await quiet.wait_idle()
-        await telemetry.assert_one(external())
+        await telemetry.assert_one(external("deadline"))
 
     @every_provider
     async def test_fail_after(self, telemetry: Telemetry, quiet: FakeProvider, name: Wire) -> None:
@@ -210,7 +210,7 @@ class TestAnyio:
                     await read(chat(quiet, name, stream=True))
 
         await quiet.wait_idle()
-        await telemetry.assert_one(external())
+        await telemetry.assert_one(external("deadline"))
 
     @every_provider
     async def test_scope_is_cancelled(

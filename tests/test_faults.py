@@ -42,6 +42,7 @@ def plant(telemetry: Telemetry, place: str, monkeypatch: pytest.MonkeyPatch) -> 
         "meter": (recorder.instruments._cancellations, "add"),
         "histogram": (recorder.instruments._to_finally, "record"),
         "counting": (recorder.instruments, "count"),
+        "guarded": (recorder.instruments, "guarded"),
         "describe": (facts.Description, "__call__"),
         "begin": (telemetry.tracker, "begin"),
         "opened": (telemetry.tracker, "opened"),
@@ -105,6 +106,20 @@ async def test_served_caller_never_notices(
     assert await caller.ended() is None
     if stream:
         assert caller.task.result() == provider.script.text
+
+
+@pytest.mark.parametrize("place", ["describe", "guarded"])
+async def test_served_caller_never_notices_a_fault_of_the_guards(
+    provider: FakeProvider, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    provider.script = Script(chunks=50, burst=True)
+    with Telemetry(checkpoint_interval=1e-9) as telemetry:  # at every chunk
+        plant(telemetry, place, monkeypatch)
+        caller = Caller(chat(provider, "openai", stream=True))
+
+        assert await caller.ended() is None
+
+    assert caller.task.result() == provider.script.text
 
 
 @pytest.mark.every_loop

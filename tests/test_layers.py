@@ -14,10 +14,10 @@ ROOT = Path(litellm_cancel_otel.__file__).parent
 
 ORDER = """
 _semconv _records _faults _setting_kinds _settings
-_classify _timeline
+_classify _timeline _overdue
 _evidence _upstream _call
 _consumers _request _guard
-_instruments _spans _recorder _tracker
+_instruments _spans _recorder _loop_lag _stuck_log _await_chain _watchdog _tracker _snapshot
 _export
 errors _guarded handling provider
 _seams.active _seams.patching _seams.facts _seams.internal _seams.deadlines

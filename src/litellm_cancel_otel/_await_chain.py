@@ -99,7 +99,7 @@ def _is_awaited(one: object) -> bool:
 
 
 def _running_in(outermost: FrameType | None) -> Iterator[FrameType]:
-    """Yield the frames that a running coroutine's has called, outermost first: the loop's thread."""
+    """Yield the frames that a running coroutine's frame has called, outermost first."""
     if outermost is None:
         return
     for innermost in sys._current_frames().values():

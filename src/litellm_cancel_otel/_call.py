@@ -12,11 +12,14 @@ from ._evidence import (
     cancelling,
     cancelling_delivered,
     deadline_expired,
+    message_of,
     running_task,
+    scope_expired,
     shutting_down,
+    told_by_server,
 )
 from ._faults import Faults
-from ._records import CallFacts, Ending, Evidence, Exit, Signal, Times, Verdict
+from ._records import CallFacts, Ending, Evidence, Exit, Signal, Stuck, Times, Verdict
 from ._upstream import Upstream
 
 
@@ -27,6 +30,8 @@ class Sink(Protocol):
     faults: Faults
     checkpoint_interval: float
     """Seconds that a stream may go without letting the loop run; 0 for ever."""
+    cancel_messages: bool
+    """Whether the cancel's own message is wanted."""
 
     def opened(self, call: "Call") -> None:
         """Take a call that has returned its stream."""
@@ -44,6 +49,23 @@ class Sink(Protocol):
         """Take the call's one end."""
 
 
+class Watch(Protocol):
+    """What the watchdog keeps of one open stream."""
+
+    found: list[Stuck]
+    """The times that it was found stuck."""
+
+    def changed(self) -> None:
+        """Have the stream looked at anew, at the next tick."""
+
+    def blocked(self, since: float, now: float) -> float | None:
+        """Return by how long the stream's event loop was blocked, None where it was not."""
+
+
+def _nothing() -> object | None:
+    return None
+
+
 class Call:
     """The mutable record of one LiteLLM call; times are seconds of the sink's clock.
 
@@ -53,6 +75,8 @@ class Call:
     __slots__ = (
         "__weakref__",
         "actions",
+        "attempt_failed",
+        "awaited",
         "baseline",
         "by_guard",
         "cancel",
@@ -81,7 +105,9 @@ class Call:
         "sink",
         "start",
         "stream",
+        "thrown_in",
         "upstream",
+        "watch",
     )
 
     def __init__(self, sink: Sink, describe: Callable[["Call"], CallFacts], parent: object) -> None:
@@ -127,6 +153,13 @@ class Call:
         self.actions: list[tuple[str, float]] = []
         """What the guard did, and when."""
         self.upstream: Upstream | None = None
+        self.attempt_failed = False
+        """LiteLLM's own call has raised, and LiteLLM is about what it does then."""
+        self.thrown_in = "call"
+        """Where the caller's cancel was thrown in."""
+        self.awaited: Callable[[], object | None] = _nothing
+        """Returns what somebody awaits in the next chunk's place; None where nobody does."""
+        self.watch: Watch | None = None
 
     def drive(self, task: "asyncio.Task[object] | None") -> None:
         """Note the task that drives the call from now on."""
@@ -164,8 +197,12 @@ class Call:
         # cancels as soon as the first address has answered.
         self.cancel_level = level
         self.cancel_delivered = self.clock()
-        self.shutdown = shutting_down(sys._getframe(1))
+        self.shutdown = told_by_server(exc) or shutting_down(sys._getframe(1))
         self.cancel = exc if level > 0 else None
+        if self.is_stream:
+            self.thrown_in = "stream"
+        else:
+            self.thrown_in = "failure_hook" if self.attempt_failed else "call"
 
     def is_internal(self, exc: BaseException) -> bool:
         """Return whether the exception is, or hides, a cancel that nobody asked this task for."""
@@ -178,10 +215,14 @@ class Call:
             self.signal = signal
             self.chunks_at_disconnect = self.chunks
             self.due = -1.0  # let the loop run at the next chunk: it may have a cancel to deliver
+            if self.watch is not None:
+                self.watch.changed()
 
     def acted(self, action: str) -> None:
         """Note what the guard does to the call."""
-        self.actions.append((action, self.clock()))
+        # One event of a kind: a long backlog has the loop run hundreds of times.
+        if all(action != known for known, _ in self.actions):
+            self.actions.append((action, self.clock()))
         self.sink.acted(self, action)
 
     def end(self, exit_: Exit, exc: BaseException | None = None) -> Verdict | None:
@@ -201,12 +242,15 @@ class Call:
             return None
         finally:
             # The record may be kept for the upstream's close; the host's objects are not.
-            self.driver = self.parent = self.cancel = self.stream = None
+            self.driver = self.parent = self.cancel = self.stream = self.watch = None
+            self.awaited = _nothing
 
     def _ending(self, exit_: Exit, exc: BaseException | None) -> Ending:
         now = self.clock()
         cancelled = exit_ in (Exit.CANCELLED, Exit.RAISED)
         cancel_delivered = self.cancel_delivered if cancelled else None
+        came = _first_of(self.disconnect, cancel_delivered, self.driver_done_at, self.closing_since)
+        came = now if came is None else came
         verdict = classify(
             Evidence(
                 exit=exit_,
@@ -215,14 +259,15 @@ class Call:
                 cancelled_within=cancelled_within(exc) is not None,
                 chunks=self.chunks,
                 closing=self.closing_since is not None,
-                deadline=deadline_expired(self.driver, since=self.start),
+                deadline=deadline_expired(self.driver, since=self.start)
+                or scope_expired(self.cancel),
                 shutdown=self.shutdown,
                 disconnect=self.signal,
                 driver_done=self.driver_done_at is not None,
                 by_guard=self.by_guard,
             )
         )
-        upstream = self.upstream
+        upstream, watch = self.upstream, self.watch
         # Asked before its time is read: the asking notes a close by the transport itself.
         upstream_open = upstream is not None and upstream.is_open(now)
         return Ending(
@@ -232,9 +277,7 @@ class Call:
                 start=self.start,
                 end=now,
                 first_chunk=self.first_chunk,
-                disconnect=_first_of(
-                    self.disconnect, cancel_delivered, self.driver_done_at, self.closing_since, now
-                ),
+                disconnect=came,
                 cancel_delivered=cancel_delivered,
                 upstream_closed=None if upstream is None else upstream.closed_at,
             ),
@@ -243,6 +286,10 @@ class Call:
             upstream_open=upstream_open,
             undelivered=self._undelivered(),
             actions=tuple(self.actions),
+            stuck=() if watch is None else tuple(watch.found),
+            loop_lag=None if watch is None else watch.blocked(came, now),
+            swallowed_in=self.thrown_in,
+            cancel_message=message_of(self.cancel) if self.sink.cancel_messages else None,
         )
 
     def _undelivered(self) -> int:

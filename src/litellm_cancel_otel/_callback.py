@@ -71,6 +71,7 @@ class CancelTelemetry(CustomLogger):
         In an event loop it does not wait for the exporter; the process's exit does.
         """
         _seams.uninstall(self._tracker)
+        self._tracker.close()
         self._recorder.close()
         if running_loop() is None:
             self._pipeline.shutdown()

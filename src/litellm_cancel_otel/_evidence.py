@@ -1,9 +1,10 @@
 """Reading what asyncio knows about the running task: no state of our own, nothing changed."""
 
 import asyncio
+import re
 from asyncio import runners
 from types import FrameType
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 _CANCEL_ALL_TASKS = runners._cancel_all_tasks.__code__  # type: ignore[attr-defined]
 
@@ -77,3 +78,32 @@ def note_deadline(task: "asyncio.Future[object]", at: float) -> None:
 def deadline_expired(task: "asyncio.Future[object] | None", *, since: float) -> bool:
     """Return whether such a deadline of the task's expired at or after a moment."""
     return task is not None and _deadlines.get(task, -1.0) >= since
+
+
+_BY_SCOPE = re.compile(r"Cancelled (?:by|via) cancel scope ([0-9a-f]+)")
+_expired_scopes: "WeakValueDictionary[int, object]" = WeakValueDictionary()
+
+
+def note_scope_expired(scope: object) -> None:
+    """Note that an anyio cancel scope is cancelled because its own deadline has passed."""
+    _expired_scopes[id(scope)] = scope
+
+
+def scope_expired(cancel: asyncio.CancelledError | None) -> bool:
+    """Return whether a cancel was told by such a scope: from anyio 4.0 on it says by which."""
+    named = _BY_SCOPE.match(message_of(cancel) or "")
+    return named is not None and int(named[1], 16) in _expired_scopes
+
+
+_GRACE_IS_OVER = "Task cancelled, timeout graceful shutdown exceeded"
+
+
+def told_by_server(cancel: asyncio.CancelledError) -> bool:
+    """Return whether a cancel is uvicorn's, of the requests that outlast its graceful shutdown."""
+    return message_of(cancel) == _GRACE_IS_OVER
+
+
+def message_of(cancel: asyncio.CancelledError | None) -> str | None:
+    """Return a cancel's message, or None where it has none that is text."""
+    message = cancel.args[0] if cancel is not None and cancel.args else None
+    return message if isinstance(message, str) else None

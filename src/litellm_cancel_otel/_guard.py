@@ -13,6 +13,7 @@ from typing import Any
 
 from ._call import Call
 from ._consumers import AsyncGenerator, follow_generators, generators_of, suspended_consumers
+from ._evidence import running_loop
 from ._faults import Faults
 from ._records import Action, Exit
 from ._request import Request
@@ -72,7 +73,11 @@ class Guard:
     def _stop(self, request: Request) -> None:
         if request.finished:
             return  # finished() has seen to what was left
-        left = [call for call in request.calls if not call.ended]
+        left = [
+            call
+            for call in list(request.calls)
+            if call.disconnect is not None and call.loop is request.loop
+        ]
         if not left or not request.responding or request.task is None or request.cancelled:
             return
         for call in left:
@@ -97,6 +102,9 @@ class Guard:
     def _orphaned(self, call: Call) -> None:
         loop = call.loop
         if loop is None or loop.is_closed():
+            return
+        if running_loop() is not loop:  # that of a thread in which an endpoint ran
+            loop.call_soon_threadsafe(self._orphaned, call)
             return
         waiting = self._orphans.setdefault(loop, [])
         if not waiting:

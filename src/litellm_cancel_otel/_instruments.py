@@ -19,7 +19,7 @@ from opentelemetry.metrics import (
 
 from . import _semconv as sc
 from ._faults import Faults
-from ._records import CallFacts, Ending, Outcome
+from ._records import CallFacts, Ending, Outcome, Reason
 from ._timeline import since_disconnect, time_to_cancel
 
 K = TypeVar("K")
@@ -41,6 +41,7 @@ class Instruments:
         meter = provider.get_meter(sc.SCOPE, version, sc.SCHEMA_URL)
         self._lock = threading.Lock()
         self._calls: Counter[tuple[Key, Outcome]] = Counter()
+        self._actions: Counter[tuple[Key, str]] = Counter()
         self._open: Counter[Key] = Counter()
         self._models: set[str] = set()
         self._max_models = max_models
@@ -48,14 +49,20 @@ class Instruments:
         self._silent = False
         observe(meter, sc.CALLS, self._observe_calls)
         observe(meter, sc.STREAMS_OPEN, self._observe_open)
+        observe(meter, sc.GUARD_ACTIONS, self._observe_actions)
         observe(meter, sc.INTERNAL_ERRORS, self._observe_faults)
         self._cancellations = _counter(meter, sc.CANCELLATIONS)
         self._swallowed = _counter(meter, sc.SWALLOWED)
         self._undelivered = _counter(meter, sc.UNDELIVERED)
-        self._guard_actions = _counter(meter, sc.GUARD_ACTIONS)
         self._to_finally = _histogram(meter, sc.TO_FINALLY)
         self._to_upstream_close = _histogram(meter, sc.TO_UPSTREAM_CLOSE)
         self._time_to_cancel = _histogram(meter, sc.TIME_TO_CANCEL)
+        self._stuck: Counter[tuple[Key, Reason]] = Counter()
+        self._loop_lag = _histogram(meter, sc.LOOP_LAG)
+        self.disconnected: Callable[[], Iterable[tuple[Key, float]]] = tuple
+        """Returns the streams whose client is gone, each with the seconds since."""
+        observe(meter, sc.STREAMS_STUCK, self._observe_stuck)
+        observe(meter, sc.OLDEST_AFTER_DISCONNECT, self._observe_oldest)
 
     def key(self, facts: CallFacts) -> Key:
         """Return a call's provider, model and operation, with the model bounded."""
@@ -89,7 +96,8 @@ class Instruments:
 
     def guarded(self, key: Key, action: str) -> None:
         """Count an action of the guard's."""
-        self._guard_actions.add(1, {**attributes(key), sc.ACTION: action})
+        with self._lock:
+            self._actions[key, action] += 1
 
     def cancelled(self, key: Key, cancellation_type: str, ending: Ending, context: Context) -> None:
         """Measure a cancelled call; the context carries its span, for the exemplars."""
@@ -118,6 +126,20 @@ class Instruments:
         typed = {sc.CANCELLATION_TYPE: cancellation_type, sc.SOURCE: str(ending.verdict.source)}
         self._to_upstream_close.record(seconds, {**attributes(key), **typed}, context)
 
+    def stuck(self, key: Key, reason: Reason, by: int) -> None:
+        """Count a stream as stuck (1), or as no longer so (-1)."""
+        with self._lock:
+            self._stuck[key, reason] += by
+
+    def lag(self, seconds: float) -> None:
+        """Measure how late an event loop was."""
+        self._loop_lag.record(seconds)
+
+    def forked(self) -> None:
+        """Forget what the parent process counted: it reports that itself."""
+        self._lock = threading.Lock()  # the parent's may have been held
+        self._calls, self._open, self._stuck = Counter(), Counter(), Counter()
+
     def silence(self) -> None:
         """Report nothing more from the instruments that are read rather than written."""
         self._silent = True
@@ -133,6 +155,27 @@ class Instruments:
             return
         for key, count in self._snapshot(self._open):
             yield Observation(count, attributes(key))
+
+    def _observe_stuck(self, _: CallbackOptions) -> Iterator[Observation]:
+        if self._silent:
+            return
+        for (key, reason), count in self._snapshot(self._stuck):
+            yield Observation(count, {**attributes(key), sc.REASON: str(reason)})
+
+    def _observe_oldest(self, _: CallbackOptions) -> Iterator[Observation]:
+        if self._silent:
+            return
+        oldest = {key: 0.0 for key, _ in self._snapshot(self._open)}
+        for key, age in self.disconnected():
+            oldest[key] = max(age, oldest.get(key, 0.0))
+        for key, age in oldest.items():
+            yield Observation(age, attributes(key))
+
+    def _observe_actions(self, _: CallbackOptions) -> Iterator[Observation]:
+        if self._silent:
+            return
+        for (key, action), count in self._snapshot(self._actions):
+            yield Observation(count, {**attributes(key), sc.ACTION: str(action)})
 
     def _observe_faults(self, _: CallbackOptions) -> Iterator[Observation]:
         if self._silent:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from ._consumers import follow_generators
-from ._evidence import running_task
+from ._evidence import cancelling, running_task
 from ._records import Signal
 from ._request import REQUEST, Request
 from ._seams.active import ACTIVE
@@ -44,7 +44,7 @@ class CancellationMiddleware:
 
     async def _run(self, tracker: Tracker, scope: Scope, receive: Receive, send: Send) -> None:
         task = running_task()
-        before = 0 if task is None else task.cancelling()
+        before = cancelling(task)
         request = Request(task, tracker.clock)
         listener = _Listener(receive, request, expects_body=_expects_body(scope))
         request.on_call = listener.listen
@@ -59,12 +59,14 @@ class CancellationMiddleware:
         except asyncio.CancelledError:
             request.aborted = True
             # Ours alone: the server asked nothing, and is told nothing. Any other cancel goes on.
-            if not request.cancelled or task is None or task.uncancel() > before:
+            if not request.cancelled or cancelling(task) > before + 1:
                 raise
         except BaseException:  # the application's: noted, and the same object raised again
             request.aborted = True
             raise
         finally:
+            if request.cancelled and task is not None:
+                task.uncancel()
             REQUEST.reset(token)
             request.finished = True
             listener.close()
@@ -81,15 +83,18 @@ def _expects_body(scope: Scope) -> bool:
 
 def _watching(send: Send, request: Request) -> Send:
     async def watching(message: Message) -> None:
+        last = message["type"] == "http.response.body" and not message.get("more_body", False)
+        # Before it is sent: a server may call the end of the response a disconnect as it sends it.
+        request.complete = request.complete or last
         try:
             await send(message)
         except OSError:
+            request.told = True
+            request.complete = False
             request.disconnected(Signal.ASGI_SEND)
             raise
         if message["type"] == "http.response.start":
-            request.responding = True
-        elif message["type"] == "http.response.body" and not message.get("more_body", False):
-            request.complete = True
+            request.responds()
 
     return watching
 
@@ -130,7 +135,9 @@ class _Listener:
         while True:
             if self._unread:
                 message = self._unread[0]
-                if message["type"] != "http.disconnect":  # that is what every later read gets
+                if message["type"] == "http.disconnect":  # that is what every later read gets
+                    self._request.told = True
+                else:
                     self._unread.popleft()
                 return message
             if self._reading is None:
@@ -148,6 +155,7 @@ class _Listener:
         self._app_reads += 1
         try:
             message = await self._receive()
+            self._request.told = message["type"] == "http.disconnect"
             self._note(message)
         finally:
             self._app_reads -= 1

@@ -75,9 +75,9 @@ def _clocks(seen: Seen, limits: Limits) -> Iterator[tuple[Reason, float, float]]
 
 
 def _silence(seen: Seen, limits: Limits, waited: int | None, now: float) -> Look:
-    first = seen.last_chunk is None
-    since = seen.start if seen.last_chunk is None else seen.last_chunk
-    limit = limits.first_chunk if first else limits.no_chunk
+    since, limit = seen.last_chunk, limits.no_chunk
+    if since is None:
+        since, limit = seen.start, limits.first_chunk
     half = since + limit / 2
     if now < half:
         return Look(half)

@@ -5,14 +5,23 @@ from collections.abc import Callable
 from typing import Literal
 
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, set_span_in_context
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    get_current_span,
+    set_span_in_context,
+)
 
 from . import _semconv as sc
 from . import _spans
 from ._instruments import Instruments, Key
-from ._records import Ending, Outcome
+from ._records import CallFacts, Ending, Outcome, Stuck, Times
 from ._spans import Spans
 from ._timeline import since_disconnect, wall_clock
+
+FirstSpan = SpanContext
+"""The span of a call that was stuck, made while it was."""
 
 
 class Recorder:
@@ -34,22 +43,41 @@ class Recorder:
         self._clock = clock
         self._late: set[LateClose] = set()
 
-    def record(self, ending: Ending, parent: Context | None) -> "LateClose | None":
-        """Record a call's end; return who waits for the upstream's close, if it is open."""
+    def stuck(
+        self, facts: CallFacts, times: Times, chunks: int, stuck: Stuck, parent: object
+    ) -> FirstSpan | None:
+        """Make the first span of a call that is stuck; return what its last one links to."""
+        if self._which == "none":
+            return None
+        context = parent if isinstance(parent, Context) else Context()
+        now, now_ns = self._clock(), time.time_ns()
+        first = self._spans.stuck(facts, times, chunks, stuck, context, now, now_ns)
+        return first if first.is_valid else None
+
+    def record(
+        self, ending: Ending, parent: Context | None, first: FirstSpan | None = None
+    ) -> "LateClose | None":
+        """Record a call's end; return who waits for the upstream's close, if it is open.
+
+        ``first`` is what ``stuck`` returned, where the call was.
+        """
         key = self.instruments.key(ending.facts)
         verdict = ending.verdict
         self.instruments.count(key, verdict.outcome)
         if verdict.swallowed:
-            self.instruments.swallowed(key, "call")
+            self.instruments.swallowed(key, ending.swallowed_in)
         cancelled = verdict.outcome is Outcome.CANCELLED
-        if not cancelled and self._which != "all":
+        if not cancelled and not ending.stuck and self._which != "all":
             return None
         kind = _cancellation_type(ending) if cancelled else None
         now, now_ns = self._clock(), time.time_ns()
         span = None
         context = parent if parent is not None else Context()
+        if first is not None and not get_current_span(context).get_span_context().is_valid:
+            # There was no trace to be part of: the first span has begun one.
+            parent = context = set_span_in_context(NonRecordingSpan(first), context)
         if self._which != "none":
-            span = self._spans.start(ending, kind, parent, now, now_ns)
+            span = self._spans.start(ending, kind, parent, now, now_ns, first)
             context = set_span_in_context(span, context)
         late = None
         if kind is not None:

@@ -148,6 +148,14 @@ class Ending:
     """Chunks that the provider sent after the disconnect."""
     actions: tuple[tuple[str, float], ...] = ()
     """What the guard did, and when."""
+    stuck: "tuple[Stuck, ...]" = ()
+    """The times that its stream was found stuck."""
+    loop_lag: float | None = None
+    """By how long the event loop was blocked after the disconnect, where it was."""
+    swallowed_in: str = "call"
+    """Where the cancel was that did not come out, should the verdict say so."""
+    cancel_message: str | None = None
+    """The cancel's own message, where a setting asks for it."""
 
 
 class Action(StrEnum):
@@ -177,6 +185,20 @@ class Place:
     file: str
     line: int
     function: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """One time that a stream was found stuck, in seconds of the call's clock."""
+
+    reason: Reason
+    since: float
+    """From when on its limit counted."""
+    found: float
+    chain: tuple[Place, ...] = ()
+    """What it waited for, outermost first."""
+    loop_lag: float | None = None
+    """By how long its event loop was blocked meanwhile, where it was."""
 
 
 @dataclass(frozen=True, slots=True)

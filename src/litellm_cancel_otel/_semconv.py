@@ -30,6 +30,16 @@ ENDED_BY: Final = "litellm_cancel.ended_by"
 CHUNKS: Final = "litellm_cancel.chunks"
 DISCONNECT_TO_FINALLY: Final = "litellm_cancel.disconnect_to_finally"
 DISCONNECT_TO_UPSTREAM_CLOSE: Final = "litellm_cancel.disconnect_to_upstream_close"
+CHUNKS_UNDELIVERED: Final = "litellm_cancel.chunks.undelivered"
+DELIVERED: Final = "litellm_cancel.delivered"
+CANCEL_MESSAGE: Final = "litellm_cancel.message"
+
+# Attributes of a stuck stream: of its first span, and of the event.
+STUCK: Final = "litellm_cancel.stuck"
+STUCK_REASON: Final = "litellm_cancel.stuck.reason"
+STUCK_AGE: Final = "litellm_cancel.stuck.age"
+STUCK_WHERE: Final = "litellm_cancel.stuck.where"
+EVENT_LOOP_LAG: Final = "litellm_cancel.event_loop.lag"
 
 # Attributes of single instruments.
 OUTCOME: Final = "outcome"

@@ -1,11 +1,19 @@
 """A call's end as a span, made after the fact; knows OpenTelemetry's traces, nothing else."""
 
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider
+from opentelemetry.trace import (
+    Link,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TracerProvider,
+)
 from opentelemetry.util.types import AttributeValue
 
 from . import _semconv as sc
-from ._records import Ending, Outcome, Times
+from ._records import CallFacts, Ending, Outcome, Stuck, Times
 from ._timeline import since_disconnect, wall_clock
 
 
@@ -26,8 +34,12 @@ class Spans:
         parent: Context | None,
         now: float,
         now_ns: int,
+        first: SpanContext | None = None,
     ) -> Span:
-        """Start the call's span and put everything on it that is known at the call's end."""
+        """Start the call's span and put everything on it that is known at the call's end.
+
+        ``first`` is the span that said, while it lasted, that the call was stuck.
+        """
         facts, times = ending.facts, ending.times
         span = self._tracer.start_span(
             f"{facts.operation} {facts.model}",
@@ -35,15 +47,43 @@ class Spans:
             kind=SpanKind.CLIENT,
             attributes=_attributes(ending, cancellation_type),
             start_time=wall_clock(times.start, now, now_ns),
+            links=None if first is None else [Link(first)],
         )
         for name, moment in _events(times, cancelled=cancellation_type is not None):
             span.add_event(name, timestamp=wall_clock(moment, now, now_ns))
         for action, moment in ending.actions:
             span.add_event(sc.EVENT_GUARD, {sc.ACTION: action}, wall_clock(moment, now, now_ns))
+        for stuck in ending.stuck:
+            span.add_event(sc.EVENT_STUCK, _stuck(stuck), wall_clock(stuck.found, now, now_ns))
         if ending.error_type is not None and not ending.verdict.external:
             span.set_attribute(sc.ERROR_TYPE, ending.error_type)
             span.set_status(Status(StatusCode.ERROR))
         return span
+
+    def stuck(
+        self,
+        facts: CallFacts,
+        times: Times,
+        chunks: int,
+        stuck: Stuck,
+        parent: Context,
+        now: float,
+        now_ns: int,
+    ) -> SpanContext:
+        """Make the whole span of a call that is stuck and has not ended."""
+        said = {**_facts(facts), sc.CHUNKS: chunks, sc.STUCK: True, **_stuck(stuck)}
+        span = self._tracer.start_span(
+            f"{facts.operation} {facts.model}",
+            context=parent,
+            kind=SpanKind.CLIENT,
+            attributes=_plain(said),
+            start_time=wall_clock(times.start, now, now_ns),
+        )
+        for name, moment in _events(times, cancelled=times.disconnect is not None):
+            span.add_event(name, timestamp=wall_clock(moment, now, now_ns))
+        span.add_event(sc.EVENT_STUCK, _stuck(stuck), wall_clock(stuck.found, now, now_ns))
+        span.end(wall_clock(stuck.found, now, now_ns))
+        return span.get_span_context()
 
 
 def upstream_closed(span: Span, seconds: float, at_ns: int) -> None:
@@ -64,18 +104,8 @@ def _events(times: Times, *, cancelled: bool) -> list[tuple[str, float]]:
 
 
 def _attributes(ending: Ending, cancellation_type: str | None) -> dict[str, AttributeValue]:
-    facts, verdict, times = ending.facts, ending.verdict, ending.times
-    found: dict[str, AttributeValue | None] = {
-        sc.OPERATION: facts.operation,
-        sc.PROVIDER: sc.provider_name(facts.provider),
-        sc.REQUEST_MODEL: facts.model,
-        sc.REQUEST_STREAM: facts.stream,
-        sc.RESPONSE_MODEL: facts.response_model,
-        sc.SERVER_ADDRESS: facts.server_address,
-        sc.SERVER_PORT: facts.server_port,
-        sc.CALL_ID: facts.call_id,
-        sc.CHUNKS: ending.chunks,
-    }
+    verdict, times = ending.verdict, ending.times
+    found = {**_facts(ending.facts), sc.CHUNKS: ending.chunks}
     if verdict.outcome is Outcome.CANCELLED:
         found |= {
             sc.CANCELLATION_TYPE: cancellation_type,
@@ -85,7 +115,48 @@ def _attributes(ending: Ending, cancellation_type: str | None) -> dict[str, Attr
             sc.ENDED_BY: verdict.ended_by,
             sc.DISCONNECT_TO_FINALLY: since_disconnect(times, times.end),
             sc.DISCONNECT_TO_UPSTREAM_CLOSE: since_disconnect(times, times.upstream_closed),
+            sc.EVENT_LOOP_LAG: ending.loop_lag,
+            sc.CANCEL_MESSAGE: ending.cancel_message,
+            **_delivery(ending),
         }
+    return _plain(found)
+
+
+Found = dict[str, AttributeValue | None]
+
+
+def _facts(facts: CallFacts) -> Found:
+    return {
+        sc.OPERATION: facts.operation,
+        sc.PROVIDER: sc.provider_name(facts.provider),
+        sc.REQUEST_MODEL: facts.model,
+        sc.REQUEST_STREAM: facts.stream,
+        sc.RESPONSE_MODEL: facts.response_model,
+        sc.SERVER_ADDRESS: facts.server_address,
+        sc.SERVER_PORT: facts.server_port,
+        sc.CALL_ID: facts.call_id,
+    }
+
+
+def _delivery(ending: Ending) -> Found:
+    """Return what of a cancelled answer came too late, and the part that did not."""
+    if not ending.chunks:
+        return {}
+    delivered = (ending.chunks - ending.undelivered) / ending.chunks
+    return {sc.DELIVERED: delivered, sc.CHUNKS_UNDELIVERED: ending.undelivered}
+
+
+def _stuck(stuck: Stuck) -> dict[str, AttributeValue]:
+    said: Found = {
+        sc.STUCK_REASON: stuck.reason,
+        sc.STUCK_AGE: stuck.found - stuck.since,
+        sc.STUCK_WHERE: tuple(f"{at.file}:{at.line} {at.function}" for at in stuck.chain),
+        sc.EVENT_LOOP_LAG: stuck.loop_lag,
+    }
+    return _plain(said)
+
+
+def _plain(found: Found) -> dict[str, AttributeValue]:
     # A StrEnum member is a str, but exporters look at the exact type: hand them plain strings.
     return {
         name: str(value) if isinstance(value, str) else value

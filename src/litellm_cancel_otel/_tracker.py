@@ -1,8 +1,10 @@
 """Follows the calls that run: begins them, knows the open streams, hands their endings on."""
 
 import asyncio
+import os
 from collections.abc import Callable
 from functools import partial
+from weakref import WeakMethod
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
@@ -17,6 +19,7 @@ from ._records import CallFacts, Ending, Outcome
 from ._request import REQUEST, Request
 from ._settings import Settings
 from ._upstream import Upstream
+from ._watchdog import Watch, Watchdog, open_streams
 
 
 class Tracker:
@@ -38,8 +41,20 @@ class Tracker:
         """Exports what was recorded; it may block, for 2 seconds at most."""
         self.guard = Guard(settings, faults) if settings.guard else None
         self.checkpoint_interval = settings.checkpoint_interval if settings.guard else 0.0
+        self.cancel_messages = settings.cancel_messages
         self.streams: dict[Call, Key] = {}
         """The streams that have not ended, each with the key that it was counted under."""
+        self.watchdog = self._new_watchdog()
+        self._began = 0.0
+        recorder.instruments.disconnected = self._disconnected
+        if hasattr(os, "register_at_fork"):
+            forked = WeakMethod(self._forked)
+            os.register_at_fork(after_in_child=lambda: (method := forked()) and method())
+
+    def close(self) -> None:
+        """Watch no stream any more."""
+        if self.watchdog is not None:
+            self.watchdog.close()
 
     def begin(self, describe: Callable[[Call], CallFacts]) -> Call:
         """Return a new call, begun now, in the running task, context and request."""
@@ -53,15 +68,20 @@ class Tracker:
         """Take a call's stream as open until the call ends."""
         call.is_stream = True
         call.requesting = False
-        key = self.recorder.instruments.key(call.describe(call))
+        facts = call.describe(call)
+        key = self.recorder.instruments.key(facts)
         self.streams[call] = key
         self.recorder.instruments.opened(key)
+        if self.watchdog is not None:
+            self.watchdog.opened(call, key, facts)
         self.driven(call, None)
 
     def driven(self, call: Call, before: "asyncio.Task[object] | None") -> None:
         """Take a stream that another task asks for chunks than before."""
         if self.guard is not None:
             self.guard.driven(call, before)
+        if isinstance(call.watch, Watch):
+            call.watch.driven(call.driver, before)
 
     def acted(self, call: Call, action: str) -> None:
         """Count an action of the guard's."""
@@ -71,7 +91,9 @@ class Tracker:
 
     def completed(self, call: Call) -> bool:
         """Count a call that ran to its end, where no span is wanted of it: the common case."""
-        if self.settings.spans == "all":
+        if call.start < self._began:  # the parent process's, and counted there
+            return True
+        if self.settings.spans == "all" or (call.watch is not None and call.watch.found):
             return False
         key = self._forget(call)
         instruments = self.recorder.instruments
@@ -80,9 +102,12 @@ class Tracker:
 
     def ended(self, call: Call, ending: Ending) -> None:
         """Record a call's one end, and see to it that nothing stays open behind it."""
+        if call.start < self._began:  # the parent process's, seen by a forked child's collector
+            return
         self._forget(call)
         parent = call.parent if isinstance(call.parent, Context) else None
-        late = self.recorder.record(ending, parent)
+        first = call.watch.first if isinstance(call.watch, Watch) else None
+        late = self.recorder.record(ending, parent, first)
         upstream, loop = call.upstream, call.loop
         if upstream is None or not ending.upstream_open or loop is None:
             return
@@ -99,12 +124,35 @@ class Tracker:
         if isinstance(call.request, Request):
             call.request.ended(call)
             call.request = None
+        if isinstance(call.watch, Watch):
+            call.watch.end()
         key = self.streams.pop(call, None)
         if key is not None:
             self.recorder.instruments.closed(key)
             if self.guard is not None:
                 self.guard.forget(call)
         return key
+
+    def _disconnected(self) -> list[tuple[Key, float]]:
+        now = self.clock()
+        ages = [(self.streams.get(call), call.disconnect) for call in open_streams(self.streams)]
+        return [(key, now - at) for key, at in ages if key is not None and at is not None]
+
+    def _new_watchdog(self) -> Watchdog | None:
+        if not self.settings.watchdog:
+            return None
+        return Watchdog(self.streams, self.recorder, self.settings, self.faults, self.clock)
+
+    def _forked(self) -> None:
+        """Begin anew in a forked child: its parent goes on with the calls of before."""
+        self._began = self.clock()
+        self.streams = {}
+        self.faults.counts.clear()
+        self.recorder.instruments.forked()
+        self.guard = Guard(self.settings, self.faults) if self.settings.guard else None
+        if self.watchdog is not None:
+            self.watchdog.close()
+        self.watchdog = self._new_watchdog()
 
     def _after_end(
         self,

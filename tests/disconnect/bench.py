@@ -6,9 +6,9 @@ import asyncio
 import json
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlencode
 
 from litellm_cancel_otel._demo.fakes import Exchange, FakeProvider
@@ -78,8 +78,8 @@ class Bench:
             await site.state()  # answered: nothing of what the clients began is left to do
         for run, client in zip(runs, clients, strict=True):
             run.left = client.leave(run.cell.close)
-            await self._until(lambda run=run: run.over, WINDOW if package else 0.005)
-        await self._until(lambda: all(run.over for run in runs), WINDOW)
+            await self._until(partial(_over, [run]), WINDOW if package else 0.005)
+        await self._until(partial(_over, runs), WINDOW)
         if package:
             await self._until(lambda: all(run.has_span for run in runs), WINDOW)
         return [run.observed() for run in runs]
@@ -117,10 +117,8 @@ class Bench:
         await self._board.until(holds, what, _BACKSTOP)
 
     async def _until(self, holds: Callable[[], bool], seconds: float) -> None:
-        try:
+        with suppress(TimeoutError):  # that it does not come is what the run then shows
             await self._board.until(holds, "the end", seconds)
-        except TimeoutError:
-            pass  # that it does not come is what the run then shows
 
     async def take_reports(self, reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         """Hand each report of the site's to its run."""
@@ -144,6 +142,10 @@ class Bench:
     async def _announce_close(self, exchange: Exchange) -> None:
         await exchange.wait_closed(86_400)
         self._board.announce()
+
+
+def _over(runs: Iterable[Run]) -> bool:
+    return all(run.over for run in runs)
 
 
 async def _streaming(site: Running, run: Run) -> None:

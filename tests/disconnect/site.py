@@ -1,4 +1,4 @@
-"""The web application under test, as its users write it; what its generators see goes to the runner.
+"""The web application under test, as its users write it; the runner is told what it sees.
 
 It runs in a server's process of its own. ``DISCONNECT_RUNNER`` is the Unix socket of the runner,
 ``DISCONNECT_PACKAGE`` says whether this package is at work.

@@ -6,7 +6,8 @@ From 2.4 on, ``send`` raises OSError once the client has gone, and frameworks st
 
 from __future__ import annotations
 
-from .site import Receive, Scope, Send, app as site
+from .site import Receive, Scope, Send
+from .site import app as site
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -18,7 +18,8 @@ from otlp_sink import OtlpSink, ReceivedSpan
 from litellm_cancel_otel import _semconv as sc
 from litellm_cancel_otel._demo.fakes import Exchange, ThreadedFakeProvider
 
-BACKSTOP = 50.0
+BACKSTOP = 30.0
+START_UP = 100.0
 LITELLM = Path(sys.executable).with_name("litellm")
 CALL_ID = "x-litellm-call-id"
 
@@ -71,7 +72,7 @@ class RunningProxy:
 
     def ready(self) -> Self:
         """Wait until the proxy answers."""
-        until = time.monotonic() + BACKSTOP
+        until = time.monotonic() + START_UP
         while time.monotonic() < until and self.process.poll() is None:
             try:
                 if self.http.get("/health/liveliness").status_code == 200:

@@ -133,10 +133,11 @@ def summary(pairs: Sequence[Pair], totals: Totals) -> Iterator[str]:
         f"WITH it {totals.cancellations} of {len(cancelled)} were counted, "
         f"{totals.streams_open} streams are open and {totals.internal_errors} faults were its own."
     )
-    yield (
-        f"{changed} callers got something else: an internal cancel is an error 500, which "
-        "LiteLLM's retries and fallbacks act on; the caller's own cancel comes out as it went in."
-    )
+    if changed:
+        yield (
+            f"{changed} callers got something else: an internal cancel is an error 500, which "
+            "LiteLLM's retries and fallbacks act on; the caller's own comes out as it went in."
+        )
     worst = max(
         (pair.with_.seconds(sc.DISCONNECT_TO_FINALLY) or 0.0 for pair in cancelled), default=0.0
     )

@@ -167,7 +167,7 @@ _ALL = (
         "anyio.move_on_after",
         callers.anyio_scope,
         MID_STREAM,
-        _external(GOES_ON, _TASK_CANCEL, _STREAMING),
+        _external(GOES_ON, _DEADLINE, _STREAMING),
     ),
     Way(
         "cancel-twice",

@@ -225,9 +225,11 @@ def _attempt(original: Original, operation: str) -> Original:
         call = _attempted(operation, args, kwargs)
         if call is None:
             return await original(*args, **kwargs)
+        call.attempt_failed = False
         try:
             return await Step(original(*args, **kwargs), call.thrown)
         except BaseException as exc:  # the host's: raised again but for an internal cancel
+            call.attempt_failed = True
             error = _converted(call, exc)
             if error is None:
                 raise

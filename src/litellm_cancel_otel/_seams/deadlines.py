@@ -1,7 +1,8 @@
 """Evidence of deadlines: asyncio's own timeouts say so when they tell a task to stop.
 
 ``asyncio.timeout`` and, from Python 3.12, ``asyncio.wait_for`` cancel their task without a word
-of why. Before 3.12 ``wait_for`` cancels a task of its own.
+of why. Before 3.12 ``wait_for`` cancels a task of its own. anyio's scopes say which of them it was,
+and not, before 4.11, whether its deadline had passed.
 """
 
 import asyncio
@@ -10,9 +11,9 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
-from .._evidence import cancelling, note_deadline, running_task
+from .._evidence import cancelling, note_deadline, note_scope_expired, running_task
 from .active import ACTIVE
-from .patching import Undo, replace
+from .patching import SeamMissing, Undo, replace
 
 
 def install() -> list[Undo]:
@@ -20,7 +21,7 @@ def install() -> list[Undo]:
     undo = [_watch_timeout()]
     if sys.version_info < (3, 12):
         undo.append(_watch_wait_for())
-    return undo
+    return undo + _watch_scopes()
 
 
 def _now() -> float:
@@ -38,6 +39,24 @@ def _watch_timeout() -> Undo:
         original(self)
 
     return replace(asyncio.Timeout, "_on_timeout", _on_timeout)
+
+
+def _watch_scopes() -> list[Undo]:
+    try:
+        from anyio._backends._asyncio import CancelScope
+    except ImportError:  # nobody can have made a scope
+        return []
+    original = getattr(CancelScope, "_timeout", None)
+    if original is None:
+        raise SeamMissing("anyio's CancelScope._timeout is not there")
+
+    def _timeout(self: CancelScope) -> None:
+        before = self.cancel_called
+        original(self)
+        if self.cancel_called and not before:
+            note_scope_expired(self)
+
+    return [replace(CancelScope, "_timeout", _timeout)]
 
 
 def _watch_wait_for() -> Undo:

@@ -10,6 +10,7 @@ import math
 import sys
 from asyncio import CancelledError
 from collections.abc import Callable, Coroutine, Generator
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -214,10 +215,19 @@ class _Held:
         """Let the chunk go."""
 
 
+def _awaited(owner: Callable[[], Any]) -> object | None:
+    step: ChunkStep | None = getattr(owner(), STEP, None)
+    return None if step is None else step.coro
+
+
 class FirstStep(ChunkStep):
     """Awaits the first chunk with the call as the current one: some providers ask only now."""
 
     __slots__ = ()
+
+    def __init__(self, call: Call, owner: Any) -> None:
+        super().__init__(call, owner)
+        call.awaited = partial(_awaited, owner)
 
     def __next__(self) -> Any:
         token = CURRENT.set(self.call)

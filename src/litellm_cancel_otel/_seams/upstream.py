@@ -64,21 +64,10 @@ def _watch_close(response: Any, upstream: Upstream, clock: Callable[[], float]) 
     if response.is_closed:  # not streamed: read to its end and closed within send()
         upstream.closed(clock())
         return
-    stream = response.stream
-    transport = _Transport(stream)
-    upstream.probe = transport.is_closed
-
-    async def close() -> None:
-        try:
-            await response.aclose()
-        finally:
-            transport.close()
-            upstream.closed(clock())
-
-    upstream.close = close
-    kind: Any = type(stream)
-    watched = _watched_stream(kind)
-    response.stream = watched(stream, transport, upstream, clock)
+    end = _ResponseEnd(response, upstream, clock)
+    upstream.probe, upstream.reading, upstream.close = end.is_closed, end.is_read, end.close
+    kind: Any = type(response.stream)
+    response.stream = _watched_stream(kind)(response.stream, end)
 
 
 @lru_cache(maxsize=64)
@@ -88,36 +77,25 @@ def _watched_stream(cls: Any) -> Any:
     base = next(parent for parent in cls.__mro__ if parent.__name__ == "AsyncByteStream")
 
     class WatchedByteStream(base):  # type: ignore[misc, valid-type]
-        def __init__(
-            self,
-            inner: Any,
-            transport: "_Transport",
-            upstream: Upstream,
-            clock: Callable[[], float],
-        ) -> None:
+        def __init__(self, inner: Any, end: "_ResponseEnd") -> None:
             self._inner = inner
-            self._transport = transport
-            self._upstream = upstream
-            self._clock = clock
+            self._end = end
 
         def __aiter__(self) -> Any:
-            body = self._inner.__aiter__()  # nothing of ours stands in the way of the bytes
-            self._upstream.reading = lambda: getattr(body, "ag_running", False)
+            # Nothing of ours stands in the way of the bytes.
+            self._end.body = body = self._inner.__aiter__()
             return body
 
         async def aclose(self) -> None:
             try:
                 await self._inner.aclose()
             finally:
-                if self._transport.closes_with_stream:
-                    self._upstream.closed(self._clock())
-                else:
-                    self._upstream.is_open(self._clock())  # asks the transport, notes a close
+                self._end.stream_closed()
 
     return WatchedByteStream
 
 
-class _Transport:
+class _ResponseEnd:
     """The connection's end of a response, where closes happen that httpx does not hear of.
 
     On a cancel, httpcore closes from within the body's iteration, and so does LiteLLM's aiohttp
@@ -125,13 +103,19 @@ class _Transport:
     httpx a body whose ``aclose`` never reaches the connection: only aiohttp's own close does.
     """
 
-    def __init__(self, stream: Any) -> None:
+    __slots__ = ("_aiohttp", "_clock", "_httpcore", "_response", "_upstream", "body")
+
+    def __init__(self, response: Any, upstream: Upstream, clock: Callable[[], float]) -> None:
+        self._response = response
+        self._upstream = upstream
+        self._clock = clock
+        self.body: Any = None
+        """The body's iterator, once somebody reads it."""
+        stream = response.stream
         while (inner := getattr(stream, "_stream", None)) is not None:
             stream = inner
         self._aiohttp = getattr(stream, "_aiohttp_response", None)
         self._httpcore = getattr(stream, "_httpcore_stream", None)
-        self.closes_with_stream = self._aiohttp is None
-        """Whether the body's ``aclose`` is known to close the connection's end too."""
 
     def is_closed(self) -> bool:
         """Return whether this end is known to be closed."""
@@ -139,7 +123,22 @@ class _Transport:
             return getattr(self._aiohttp, "closed", False) is True
         return getattr(self._httpcore, "_closed", False) is True
 
-    def close(self) -> None:
-        """Close what is still open of aiohttp's; everything else closes with its stream."""
-        if self._aiohttp is not None and not self.is_closed():
-            self._aiohttp.close()
+    def is_read(self) -> bool:
+        """Return whether somebody is reading the body at this moment."""
+        return getattr(self.body, "ag_running", False) is True
+
+    def stream_closed(self) -> None:
+        """Note that httpx has closed the body, which aiohttp's end need not have heard of."""
+        if self._aiohttp is None:
+            self._upstream.closed(self._clock())
+        else:
+            self._upstream.is_open(self._clock())  # asks this end, and notes its close
+
+    async def close(self) -> None:
+        """Close the response, and what httpx's close leaves open."""
+        try:
+            await self._response.aclose()
+        finally:
+            if self._aiohttp is not None and not self.is_closed():
+                self._aiohttp.close()
+            self._upstream.closed(self._clock())

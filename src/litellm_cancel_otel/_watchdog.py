@@ -1,0 +1,360 @@
+"""The watchdog: a thread that finds the streams that are stuck while they are, and says where.
+
+A thread, so that it sees a blocked event loop too. The loops hand it what is new through a deque
+and never wait for it; it keeps no stream alive, and sleeps as long as none is open.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import lru_cache
+from typing import Final
+
+from ._await_chain import await_chain
+from ._call import Call
+from ._consumers import generators_of, suspended_consumers
+from ._faults import Faults
+from ._instruments import Key
+from ._loop_lag import BLOCKED, LoopLag
+from ._overdue import Agenda, Limits, Look, Seen, look
+from ._recorder import FirstSpan, Recorder
+from ._records import CallFacts, Place, Stuck, Times
+from ._settings import Settings
+from ._stuck_log import StuckLog
+
+EXPLAINED_AT_ONCE: Final = 20
+"""Stuck streams that get their await chain and span in one tick; the gauge has them all at once."""
+
+_REMEMBERED: Final = 8
+
+
+class Watch:
+    """What the watchdog keeps of one open stream; the stream's loop and the thread share it."""
+
+    __slots__ = (
+        "__weakref__",
+        "call",
+        "counted",
+        "dog",
+        "due",
+        "facts",
+        "first",
+        "found",
+        "key",
+        "limits",
+        "logged",
+        "loop",
+        "stuck",
+        "waited",
+    )
+
+    def __init__(self, dog: "Watchdog", call: Call, key: Key, limits: Limits) -> None:
+        self.dog = dog
+        self.call: Call | None = call
+        """None once the stream has ended."""
+        self.key = key
+        self.limits = limits
+        self.loop = call.loop
+        self.due = 0.0
+        self.waited: int | None = None
+        self.counted = False
+        """It counts among its loop's streams."""
+        self.stuck: Stuck | None = None
+        """Why it is stuck, where it is."""
+        self.found: list[Stuck] = []
+        self.facts: CallFacts | None = None
+        """Asked for when it is found stuck."""
+        self.first: FirstSpan | None = None
+        """The span that says so while it lasts."""
+        self.logged = False
+
+    def changed(self) -> None:
+        """Have the stream looked at anew, at the next tick."""
+        self.dog.hand_over(self)
+
+    def blocked(self, since: float, now: float) -> float | None:
+        """Return by how long the stream's event loop was blocked, None where it was not."""
+        lag = self.dog.lag(self.loop, since, now)
+        return lag if lag >= BLOCKED else None
+
+    def driven(self, task: "asyncio.Task[object] | None", before: object) -> None:
+        """Follow the stream's driver."""
+        if isinstance(before, asyncio.Future):
+            before.remove_done_callback(self._driver_done)
+        if task is not None:
+            task.add_done_callback(self._driver_done)
+
+    def end(self) -> None:
+        """Let go of the stream, which has ended."""
+        call, self.call = self.call, None
+        if call is not None and call.driver is not None:
+            call.driver.remove_done_callback(self._driver_done)
+        self.changed()
+
+    def _driver_done(self, task: "asyncio.Future[object]") -> None:
+        call = self.call
+        if call is None or call.driver is not task:
+            return
+        if call.driver_done_at is None:
+            call.driver_done_at = call.clock()
+        self.changed()
+
+
+class Watchdog:
+    """Looks at every open stream when it is due. ``streams`` are those that have not ended."""
+
+    def __init__(
+        self,
+        streams: Mapping[Call, Key],
+        recorder: Recorder,
+        settings: Settings,
+        faults: Faults,
+        clock: Callable[[], float],
+    ) -> None:
+        self._streams = streams
+        self._recorder = recorder
+        self._settings = settings
+        self._faults = faults
+        self._clock = clock
+        self._limits = lru_cache(maxsize=256)(self._limits_of)
+        self._log = StuckLog()
+        self._closed = False
+        self._died = False
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+        self._work = threading.Event()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._news: deque[Watch] = deque()
+        self._agenda: Agenda[Watch] = Agenda()
+        self._stuck: dict[Watch, None] = {}
+        self._unexplained: deque[Watch] = deque()
+        self._loops: dict[asyncio.AbstractEventLoop, LoopLag] = {}
+
+    # In the loops' threads
+
+    def opened(self, call: Call, key: Key, facts: CallFacts) -> None:
+        """Watch a stream until it ends."""
+        if self._closed:
+            return
+        call.watch = Watch(self, call, key, self._limits(facts.provider, facts.model))
+        if self._thread is None:
+            self._start()
+        call.watch.changed()
+
+    def hand_over(self, watch: Watch) -> None:
+        """Have the thread look at a stream at its next tick."""
+        if self._closed:
+            return
+        self._news.append(watch)
+        if not self._work.is_set():
+            self._work.set()
+
+    def lag(self, loop: asyncio.AbstractEventLoop | None, since: float, now: float) -> float:
+        """Return a loop's worst lag from a moment until now, 0 where it is not known."""
+        lag = None if loop is None else self._loops.get(loop)
+        return 0.0 if lag is None else lag.worst(since, now)
+
+    def close(self) -> None:
+        """Stop; the streams that are open still are no longer watched."""
+        self._closed = True
+        self._stop.set()
+        self._work.set()
+
+    # The thread
+
+    def _start(self) -> None:
+        self._thread = threading.Thread(
+            target=self._live, name="litellm-cancel-otel-watchdog", daemon=True
+        )
+        try:
+            self._thread.start()
+        except RuntimeError as fault:  # no thread is to be had, or the process is about to end
+            self._faults.note("watchdog", fault)
+            self._closed = True
+
+    def _live(self) -> None:
+        try:
+            self._run()
+        except BaseException as fault:  # noqa: BLE001 - a thread of ours: nobody else would hear of it
+            self._faults.note("watchdog", fault)
+            self._bury()
+
+    def _run(self) -> None:
+        while not self._closed:
+            if self._streams or self._stuck or self._news:
+                self._stop.wait(self._settings.watchdog_interval)
+                if not self._closed:
+                    self.tick()
+                continue
+            self._work.clear()
+            if not self._news:  # what is handed over from here on sets it again
+                self._work.wait()
+
+    def _bury(self) -> None:
+        """Begin again with every stream that is open; after a second death, give up."""
+        for watch in self._stuck:
+            self._count(watch, -1)
+            watch.stuck = None
+        self._begin()
+        if self._died or self._closed:
+            self._closed = True
+            return
+        self._died = True
+        for call in open_streams(self._streams):
+            if isinstance(call.watch, Watch):
+                call.watch.counted = False
+                self._news.append(call.watch)
+        self._start()
+
+    def tick(self) -> None:
+        """Look at what is new, due or stuck; say what is found; ask the loops how late they are."""
+        now = self._clock()
+        self._log.tick(now)
+        for _ in range(len(self._news)):
+            watch = self._news.popleft()
+            self._count_for_loop(watch)
+            self._look(watch, now)
+        for watch in self._agenda.take(now):
+            self._look(watch, now)
+        for watch in list(self._stuck):
+            self._look(watch, now)
+        self._explain()
+        self._ping()
+        if len(self._agenda) > 2 * len(self._streams) + 256:
+            self._agenda.keep(lambda watch: watch.call is not None)
+
+    def _look(self, watch: Watch, now: float) -> None:
+        try:
+            self._judge(watch, now)
+        except Exception as fault:  # noqa: BLE001 - ours: the other streams are looked at all the same
+            self._faults.note("watchdog.look", fault)
+
+    def _judge(self, watch: Watch, now: float) -> None:
+        call = watch.call
+        found = None
+        if call is not None and not call.ended:
+            found = look(_seen(call), watch.limits, watch.waited, now)
+            watch.waited = found.waited
+        if found is not None and found.reason is not None:
+            if watch.stuck is None:
+                self._found(watch, found, now)
+            return
+        if watch.stuck is not None:
+            self._cleared(watch, now, ended=found is None)
+        if found is not None:
+            self._agenda.put(watch, found.due)
+
+    def _found(self, watch: Watch, found: Look, now: float) -> None:
+        assert found.reason is not None
+        watch.stuck = Stuck(found.reason, found.since, now)
+        watch.found = [*watch.found[1 - _REMEMBERED :], watch.stuck]
+        self._stuck[watch] = None
+        self._unexplained.append(watch)
+        self._count(watch, 1)
+
+    def _cleared(self, watch: Watch, now: float, *, ended: bool) -> None:
+        self._count(watch, -1)
+        stuck, watch.stuck = watch.stuck, None
+        del self._stuck[watch]
+        if watch.logged and stuck is not None and watch.facts is not None:
+            self._log.cleared(watch.facts, stuck, now, ended=ended)
+        watch.logged = False
+
+    def _count(self, watch: Watch, by: int) -> None:
+        if watch.stuck is not None:
+            self._recorder.instruments.stuck(watch.key, watch.stuck.reason, by)
+
+    # What is said
+
+    def _explain(self) -> None:
+        for _ in range(min(len(self._unexplained), EXPLAINED_AT_ONCE)):
+            watch = self._unexplained.popleft()
+            try:
+                self._explain_one(watch)
+            except Exception as fault:  # noqa: BLE001 - an exporter or a log handler of the host's may raise
+                self._faults.note("watchdog.explain", fault)
+
+    def _explain_one(self, watch: Watch) -> None:
+        call, stuck = watch.call, watch.stuck
+        if call is None or stuck is None:
+            return
+        since = call.last_chunk or call.start
+        stuck = replace(stuck, chain=where(call), loop_lag=watch.blocked(since, stuck.found))
+        watch.stuck = watch.found[-1] = stuck
+        watch.facts = call.describe(call)
+        if watch.first is None:
+            times = Times(call.start, stuck.found, call.first_chunk, call.disconnect)
+            watch.first = self._recorder.stuck(watch.facts, times, call.chunks, stuck, call.parent)
+        watch.logged = self._log.found(watch.facts, stuck, call.chunks)
+
+    # The loops
+
+    def _count_for_loop(self, watch: Watch) -> None:
+        loop = watch.loop
+        if loop is None or watch.counted is (watch.call is not None):
+            return
+        watch.counted = not watch.counted
+        lag = self._loops.get(loop)
+        if lag is None:
+            lag = self._loops[loop] = LoopLag(loop, self._clock)
+        lag.streams += 1 if watch.counted else -1
+
+    def _ping(self) -> None:
+        for loop, lag in list(self._loops.items()):
+            for seconds in lag.measured():
+                self._recorder.instruments.lag(seconds)
+            if not lag.streams:
+                del self._loops[loop]
+            elif self._settings.loop_lag:
+                lag.ping()
+
+    def _limits_of(self, provider: str, model: str) -> Limits:
+        limit = self._settings.limit(provider, model)
+        return Limits(self._settings.stuck_after_disconnect, limit.no_chunk, limit.first_chunk)
+
+
+def open_streams(streams: Mapping[Call, Key]) -> list[Call]:
+    """Return the streams that are open, from any thread."""
+    while True:
+        try:
+            return list(streams)
+        except RuntimeError:  # one was opened or ended meanwhile
+            continue
+
+
+def where(call: Call) -> tuple[Place, ...]:
+    """Return what a stream waits for; where nobody drives it, who holds it."""
+    driver, loop = call.driver, call.loop
+    if driver is None or not driver.done():
+        return await_chain(driver)
+    stream = None if call.stream is None else call.stream()
+    if stream is None or loop is None:
+        return ()
+    held = suspended_consumers([stream], generators_of(loop)).get(id(stream), [])
+    return tuple(place for generator in held for place in await_chain(generator))
+
+
+def _seen(call: Call) -> Seen:
+    driver = call.driver
+    done = call.driver_done_at is not None and driver is not None and driver.done()
+    return Seen(
+        start=call.start,
+        chunks=call.chunks,
+        last_chunk=call.last_chunk,
+        waiting=call.awaited() is not None,
+        disconnect=call.disconnect,
+        chunks_at_disconnect=call.chunks_at_disconnect or 0,
+        driver_done=call.driver_done_at if done else None,
+        driver_failed=done and _failed(driver),
+    )
+
+
+def _failed(driver: "asyncio.Task[object] | None") -> bool:
+    # Not task.exception(): asking would keep asyncio from warning of one nobody looked at.
+    return driver is not None and (
+        driver.cancelled() or getattr(driver, "_exception", None) is not None
+    )
