@@ -1,4 +1,4 @@
-"""Callers of a fake provider: tasks whose every suspension, cancel and chunk is in a test's hands."""
+"""Callers of a fake provider: tasks whose suspensions, cancels and chunks are in a test's hands."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Coroutine

@@ -11,12 +11,7 @@ from importlib.util import find_spec
 
 import litellm
 import pytest
-
-pytest.register_assert_rewrite("telemetry", "calling")
-
 from litellm import acompletion
-from loops import LOOPS, LoopFactory
-from telemetry import OLD, Telemetry
 
 from litellm_cancel_otel._demo.fakes import (
     PROVIDERS,
@@ -24,8 +19,14 @@ from litellm_cancel_otel._demo.fakes import (
     aclose_litellm_clients,
     litellm_kwargs,
 )
+from loops import LOOPS, LoopFactory
+
+pytest.register_assert_rewrite("telemetry")
+
+from telemetry import OLD, Telemetry  # noqa: E402 - its asserts are rewritten from here on
 
 litellm.suppress_debug_info = True
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marks of these tests, and what the oldest LiteLLM warns of."""

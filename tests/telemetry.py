@@ -11,7 +11,8 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 
-from litellm_cancel_otel import CancelTelemetry, Settings, _semconv as sc
+from litellm_cancel_otel import CancelTelemetry, Settings
+from litellm_cancel_otel import _semconv as sc
 from litellm_cancel_otel._demo.fakes.board import Board
 
 LITELLM = tuple(int(part) for part in version("litellm").split(".")[:3])

@@ -8,12 +8,10 @@ from collections.abc import Iterator
 import httpx
 import litellm
 import pytest
-from calling import Caller, chat
-from hypothesis import HealthCheck, given, settings, strategies as st
-from loops import LOOPS
-from telemetry import Telemetry, assert_in_order, cancel_of
-from transports import Pausing
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from calling import Caller, chat
 from litellm_cancel_otel._demo.fakes import (
     PROVIDERS,
     FakeProvider,
@@ -21,6 +19,9 @@ from litellm_cancel_otel._demo.fakes import (
     Wire,
     aclose_litellm_clients,
 )
+from loops import LOOPS
+from telemetry import Telemetry, assert_in_order, cancel_of
+from transports import Pausing
 
 EXAMPLES = int(os.environ.get("LITELLM_CANCEL_OTEL_EXAMPLES", "40"))
 POINTS = 10

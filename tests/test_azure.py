@@ -7,16 +7,16 @@ from typing import Any
 import litellm
 import openai
 import pytest
-from calling import MESSAGES, Caller, arguments, chat, silent, streamed_or_not
-from transports import Dying, session
 from litellm.integrations.custom_logger import CustomLogger
 from litellm.litellm_core_utils.litellm_logging import Logging
 from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
-from telemetry import OLD, Telemetry, external, internal
 
+from calling import MESSAGES, Caller, arguments, chat, silent, streamed_or_not
 from litellm_cancel_otel import _semconv as sc
 from litellm_cancel_otel._demo.fakes import FakeProvider, Script, litellm_kwargs
 from litellm_cancel_otel._evidence import cancelled_within
+from telemetry import OLD, Telemetry, external, internal
+from transports import Dying, session
 
 sdk: Any = litellm
 pytestmark = pytest.mark.every_loop
@@ -205,7 +205,7 @@ class Logged:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.types: list[str] = []
-        post_call = Logging.post_call
+        post_call: Any = Logging.post_call
 
         def told(logging: Any, *args: Any, **kwargs: Any) -> Any:
             details = kwargs.get("additional_args") or {}

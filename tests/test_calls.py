@@ -6,6 +6,9 @@ from typing import Any
 import litellm
 import openai
 import pytest
+from litellm.integrations.custom_logger import CustomLogger
+from opentelemetry.trace import SpanKind
+
 from calling import (
     MESSAGES,
     Caller,
@@ -15,12 +18,16 @@ from calling import (
     silent,
     streamed_or_not,
 )
-from litellm.integrations.custom_logger import CustomLogger
-from opentelemetry.trace import SpanKind
-from telemetry import Telemetry, external
-
 from litellm_cancel_otel import _semconv as sc
-from litellm_cancel_otel._demo.fakes import Ending, FakeProvider, HangAt, Script, Wire, litellm_kwargs
+from litellm_cancel_otel._demo.fakes import (
+    Ending,
+    FakeProvider,
+    HangAt,
+    Script,
+    Wire,
+    litellm_kwargs,
+)
+from telemetry import Telemetry, external
 
 sdk: Any = litellm
 pytestmark = pytest.mark.every_loop

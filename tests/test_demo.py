@@ -288,6 +288,25 @@ sys.exit(main(["demo", "--ways", "completed", "--providers", "openai"]))
     assert "not as it must be: openai completed: the caller got answer" in ended.stderr
 
 
+@pytest.mark.xfail(reason="importing the package imports LiteLLM before the demo is asked")
+def test_it_asks_nobody_on_the_network() -> None:
+    ours = environment()
+    ours.pop("LITELLM_LOCAL_MODEL_COST_MAP", None)
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        proxy.setblocking(False)
+        # Whoever asks for something elsewhere comes by here.
+        ours |= dict.fromkeys(
+            ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"),
+            f"http://127.0.0.1:{proxy.getsockname()[1]}",
+        )
+        ended = subprocess.run(
+            [*COMMAND, *QUICK], env=ours, capture_output=True, timeout=BACKSTOP, check=False
+        )
+        assert ended.returncode == 0
+        with pytest.raises(BlockingIOError):
+            proxy.accept()
+
+
 @pytest.fixture
 def refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -10,10 +10,8 @@ import anyio
 import httpx
 import litellm
 import pytest
-from calling import Caller, chat, every_provider, silent, streamed_or_not
-from transports import SlowToClose
-from telemetry import Telemetry, external
 
+from calling import Caller, chat, every_provider, silent, streamed_or_not
 from litellm_cancel_otel import _semconv as sc
 from litellm_cancel_otel._demo.fakes import (
     FakeProvider,
@@ -22,6 +20,8 @@ from litellm_cancel_otel._demo.fakes import (
     Wire,
     aclose_litellm_clients,
 )
+from telemetry import Telemetry, external
+from transports import SlowToClose
 
 every_loop = pytest.mark.every_loop
 
@@ -36,7 +36,7 @@ async def read(call: Any) -> None:
 
 @pytest.fixture(params=["before_headers", "before_first_chunk"])
 def quiet(request: pytest.FixtureRequest, provider: FakeProvider) -> FakeProvider:
-    """A provider that falls silent, in the one case while LiteLLM waits, in the other the stream."""
+    """A provider that falls silent, once while LiteLLM waits and once while the stream does."""
     provider.script = Script(hang_at=request.param)
     return provider
 

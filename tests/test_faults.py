@@ -7,13 +7,13 @@ from typing import Any
 
 import litellm
 import pytest
-from calling import Caller, chat, silent, streamed_or_not
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
-from telemetry import OLD, Telemetry
 
+from calling import Caller, chat, silent, streamed_or_not
 from litellm_cancel_otel._demo.fakes import FakeProvider, Script
 from litellm_cancel_otel._faults import Faults
 from litellm_cancel_otel._seams import calls, facts, streams, upstream
+from telemetry import OLD, Telemetry
 
 sdk: Any = litellm
 

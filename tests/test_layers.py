@@ -12,19 +12,20 @@ import litellm_cancel_otel
 PACKAGE = "litellm_cancel_otel"
 ROOT = Path(litellm_cancel_otel.__file__).parent
 
-ORDER = """
-_semconv _records _faults _setting_kinds _settings
-_classify _timeline _overdue
-_evidence _upstream _call
-_consumers _request _guard
-_instruments _spans _recorder _loop_lag _stuck_log _await_chain _watchdog _tracker _snapshot
-_export
-errors _guarded handling provider
-_seams.active _seams.patching _seams.facts _seams.internal _seams.deadlines
-_seams.steps _seams.streams _seams.calls _seams.azure _seams.upstream _seams
-_callback _middleware _proxy
-_dashboards _demo _doctor _cli __main__
-""".split()
+ORDER = [
+    *("_semconv", "_records", "_faults", "_setting_kinds", "_settings"),
+    *("_classify", "_timeline", "_overdue"),
+    *("_evidence", "_upstream", "_call", "_consumers", "_request", "_guard"),
+    *("_instruments", "_spans", "_recorder"),
+    *("_loop_lag", "_stuck_log", "_await_chain", "_watchdog", "_tracker", "_snapshot"),
+    "_export",
+    *("errors", "_guarded", "handling", "provider"),
+    *("_seams.active", "_seams.patching", "_seams.facts", "_seams.internal", "_seams.deadlines"),
+    *("_seams.steps", "_seams.streams", "_seams.calls", "_seams.azure", "_seams.upstream"),
+    "_seams",
+    *("_callback", "_middleware", "_proxy"),
+    *("_dashboards", "_demo", "_doctor", "_cli", "__main__"),
+]
 """Each module of the package, or folder of modules, after all that it may import."""
 
 FACE = "__init__"

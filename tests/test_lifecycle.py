@@ -10,13 +10,14 @@ from typing import Any
 
 import litellm
 import pytest
-from calling import Caller, chat, silent
-from telemetry import Telemetry, cancel_of, external
 
-from litellm_cancel_otel import CancelTelemetry, _semconv as sc
+from calling import Caller, chat, silent
+from litellm_cancel_otel import CancelTelemetry
+from litellm_cancel_otel import _semconv as sc
 from litellm_cancel_otel._demo.fakes import FakeProvider, Script
 from litellm_cancel_otel._seams.azure import HANDLERS
 from litellm_cancel_otel._seams.calls import ENTRY_POINTS
+from telemetry import Telemetry, cancel_of, external
 
 sdk: Any = litellm
 

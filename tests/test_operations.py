@@ -7,12 +7,12 @@ from typing import Any
 
 import litellm
 import pytest
-from calling import MESSAGES, Caller, needs_botocore, silent
 from litellm.integrations.custom_logger import CustomLogger
-from telemetry import OLD, Telemetry, external
 
+from calling import MESSAGES, Caller, needs_botocore, silent
 from litellm_cancel_otel import _semconv as sc
 from litellm_cancel_otel._demo.fakes import FakeProvider, Script, Wire, litellm_kwargs
+from telemetry import OLD, Telemetry, external
 
 sdk: Any = litellm
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import litellm
 import pytest
-from calling import Caller, chat, every_provider, silent
-from telemetry import OLD, Telemetry, assert_in_order, events, external
 
+from calling import Caller, chat, every_provider, silent
 from litellm_cancel_otel import _semconv as sc
 from litellm_cancel_otel._demo.fakes import Ending, FakeProvider, HangAt, Script, Wire
+from telemetry import OLD, Telemetry, assert_in_order, events, external
 
 sdk: Any = litellm
 MANY = 20
@@ -124,7 +124,7 @@ async def test_cancelled_while_it_waits(
 async def test_cancelled_between_chunks(
     telemetry: Telemetry, provider: FakeProvider, name: Wire
 ) -> None:
-    """The cancel lands in the application's own await; the stream hears of it when it is dropped."""
+    """The cancel lands in the application's own await; the stream only hears that it is dropped."""
     provider.script = Script(chunks=None)
     arrived = asyncio.Event()
 

@@ -1,6 +1,7 @@
 """Durations and wall-clock times, with clocks of the tests' own."""
 
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from litellm_cancel_otel._records import Times
 from litellm_cancel_otel._timeline import since_disconnect, time_to_cancel, wall_clock

@@ -3,13 +3,13 @@
 import asyncio
 
 import pytest
-from calling import Caller, arguments, chat, every_provider, silent
 from litellm import acompletion
-from telemetry import Telemetry
 
+from calling import Caller, arguments, chat, every_provider, silent
 from litellm_cancel_otel import _semconv as sc
 from litellm_cancel_otel._demo.fakes import FakeProvider, Script, Wire
 from litellm_cancel_otel._upstream import Upstream
+from telemetry import Telemetry
 
 
 def test_first_close_counts() -> None:

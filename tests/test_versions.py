@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from telemetry import LITELLM
 
 ROOT = Path(__file__).parent.parent
@@ -69,7 +70,7 @@ def python() -> Path:
     if interpreter.exists() and not stamp.exists():
         return interpreter  # made by somebody else: theirs to keep
     venv.create(folder, clear=True, with_pip=True)
-    install = [interpreter, "-m", "pip", "install", "--quiet", *requirements()]
+    install = [str(interpreter), "-m", "pip", "install", "--quiet", *requirements()]
     done = subprocess.run(install, capture_output=True, text=True, check=False)
     if done.returncode:
         message = f"pip could not make the environment:\n{done.stderr[-2_000:]}"

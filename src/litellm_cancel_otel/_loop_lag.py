@@ -1,4 +1,4 @@
-"""How late an event loop runs what is due: asked from a thread, which a blocked loop leaves alone."""
+"""How late an event loop runs what is due, asked from a thread: a blocked loop does not stop it."""
 
 import asyncio
 from collections import deque

@@ -18,7 +18,7 @@ from . import _spans
 from ._instruments import Instruments, Key
 from ._records import CallFacts, Ending, Outcome, Stuck, Times
 from ._spans import Spans
-from ._timeline import since_disconnect, wall_clock
+from ._timeline import NANOSECONDS, since_disconnect, wall_clock
 
 FirstSpan = SpanContext
 """The span of a call that was stuck, made while it was."""
@@ -71,6 +71,7 @@ class Recorder:
             return None
         kind = _cancellation_type(ending) if cancelled else None
         now, now_ns = self._clock(), time.time_ns()
+        end_ns = wall_clock(ending.times.end, now, now_ns)
         span = None
         context = parent if parent is not None else Context()
         if first is not None and not get_current_span(context).get_span_context().is_valid:
@@ -83,10 +84,10 @@ class Recorder:
         if kind is not None:
             self.instruments.cancelled(key, kind, ending, context)
             if ending.upstream_open:
-                late = LateClose(self, span, key, kind, ending, context)
+                late = LateClose(self, span, end_ns, key, kind, ending, context)
                 self._late.add(late)
         if span is not None and late is None:
-            span.end(wall_clock(ending.times.end, now, now_ns))
+            span.end(end_ns)
         return late
 
     def flush(self) -> None:
@@ -110,6 +111,7 @@ class LateClose:
         self,
         recorder: Recorder,
         span: Span | None,
+        end_ns: int,
         key: Key,
         kind: str,
         ending: Ending,
@@ -117,6 +119,7 @@ class LateClose:
     ) -> None:
         self._recorder = recorder
         self._span = span
+        self._end_ns = end_ns
         self._key = key
         self._kind = kind
         self._ending = ending
@@ -127,8 +130,8 @@ class LateClose:
         seconds = since_disconnect(self._ending.times, at)
         if seconds is not None:
             if self._span is not None:
-                now, now_ns = self._recorder._clock(), time.time_ns()
-                _spans.upstream_closed(self._span, seconds, wall_clock(at, now, now_ns))
+                at_ns = self._end_ns + round((at - self._ending.times.end) * NANOSECONDS)
+                _spans.upstream_closed(self._span, seconds, at_ns)
             self._recorder.instruments.upstream_closed(
                 self._key, self._kind, self._ending, seconds, self._context
             )
@@ -138,8 +141,7 @@ class LateClose:
         """End the span with the time at which the call ended."""
         self._recorder._late.discard(self)
         if self._span is not None:
-            now, now_ns = self._recorder._clock(), time.time_ns()
-            self._span.end(wall_clock(self._ending.times.end, now, now_ns))
+            self._span.end(self._end_ns)
             self._span = None
 
 

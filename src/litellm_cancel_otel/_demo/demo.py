@@ -34,8 +34,9 @@ WIDTH = 100
 """Columns where there is no terminal to ask."""
 
 NEXT = (
-    "Next: `litellm-cancel-otel doctor` looks at your installation, `litellm-cancel-otel dashboard` "
-    "makes dashboards, `demo --load 600 --otlp ENDPOINT` fills them; docs/demo.md explains each row."
+    "Next: `litellm-cancel-otel doctor` looks at your installation, `litellm-cancel-otel "
+    "dashboard` makes dashboards, `demo --load 600 --otlp ENDPOINT` fills them; docs/demo.md "
+    "explains each row."
 )
 
 T = TypeVar("T")

@@ -1,4 +1,4 @@
-"""A steady mix of traffic at the fake providers, for dashboards: mostly completed, some cut short."""
+"""A steady mix of traffic at the fake providers, for dashboards: most of it is completed."""
 
 from __future__ import annotations
 

@@ -121,6 +121,8 @@ def _worst(seconds: Iterable[float | None]) -> str:
 def summary(pairs: Sequence[Pair], totals: Totals) -> Iterator[str]:
     """Yield what to read from the table, in a few lines."""
     cancelled = [pair for pair in pairs if pair.with_.way.expected.outcome is Outcome.CANCELLED]
+    if not cancelled:
+        return
     silent = sum(not pair.without.callbacks for pair in cancelled)
     left_open = sum(pair.without.seen.open_after is not None for pair in pairs)
     changed = sum(pair.without.got.name != pair.with_.got.name for pair in pairs)
@@ -138,7 +140,5 @@ def summary(pairs: Sequence[Pair], totals: Totals) -> Iterator[str]:
             f"{changed} callers got something else: an internal cancel is an error 500, which "
             "LiteLLM's retries and fallbacks act on; the caller's own comes out as it went in."
         )
-    worst = max(
-        (pair.with_.seconds(sc.DISCONNECT_TO_FINALLY) or 0.0 for pair in cancelled), default=0.0
-    )
+    worst = max(pair.with_.seconds(sc.DISCONNECT_TO_FINALLY) or 0.0 for pair in cancelled)
     yield f"The slowest took {worst * 1_000:.1f} ms from the disconnect to its finally."

@@ -1,0 +1,440 @@
+"""The guard: what is left open is closed, once and soon; what somebody still wants is left alone."""
+
+import asyncio
+import gc
+import logging
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import litellm
+import pytest
+from litellm.llms.custom_llm import CustomLLM
+
+from calling import chat, every_provider, silent
+from disconnect.asgi import Receive, Send, Served, start
+from litellm_cancel_otel import CancellationMiddleware
+from litellm_cancel_otel import _semconv as sc
+from litellm_cancel_otel._demo.fakes import FakeProvider, Script, Wire
+from litellm_cancel_otel._demo.fakes.board import Board
+from telemetry import Telemetry, cancel_of, external
+
+sdk: Any = litellm
+every_loop = pytest.mark.every_loop
+orphaned = external("abandoned", "streaming", "task_done", "guard")
+
+GRACE = 0.05
+"""Longer than the guard's own, which is 0.02 s."""
+
+
+class Failure(Exception):
+    """What a driver ends by."""
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Let only reference counts free what is not wanted any more."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+class Consumer:
+    """An application's async generator over a stream; its ``finally`` is seen."""
+
+    def __init__(self, stream: Any) -> None:
+        self.unwound: list[str] = []
+        self.board = Board()
+        self.pieces = self._pieces(stream)
+
+    async def _pieces(self, stream: Any) -> AsyncIterator[Any]:
+        try:
+            async for chunk in stream:
+                yield chunk
+        except BaseException as exc:
+            self.unwound.append(type(exc).__name__)
+            raise
+        finally:
+            await self.last_act()
+            self.unwound.append("finally")
+            self.board.announce()
+
+    async def last_act(self) -> None:
+        await asyncio.sleep(0)
+
+    async def finally_called(self) -> None:
+        await self.board.until(lambda: "finally" in self.unwound, "finally", 5)
+
+
+async def fails_after_a_chunk(stream: Any) -> None:
+    """Take a chunk and raise, as a ``send`` does whose client has gone."""
+    await anext(stream)
+    raise Failure
+
+
+async def failed(work: Awaitable[None]) -> None:
+    """Run the work in a task of its own, which ends by its failure."""
+    task = asyncio.ensure_future(work)
+    await asyncio.wait([task], timeout=5)
+    assert isinstance(task.exception(), Failure)
+
+
+class TestOrphan:
+    @every_loop
+    @every_provider
+    async def test_is_closed_and_its_consumers_finally_runs(
+        self, telemetry: Telemetry, provider: FakeProvider, name: Wire
+    ) -> None:
+        provider.script = Script(chunks=None, interval=0.001)
+        consumer = Consumer(await chat(provider, name, stream=True))
+        exchange = await provider.next_exchange()
+
+        with no_collection():
+            await failed(fails_after_a_chunk(consumer.pieces))
+            await consumer.finally_called()
+            await exchange.wait_closed()
+
+        assert consumer.unwound == ["GeneratorExit", "finally"]
+        await telemetry.assert_one(orphaned)
+        ((acted, times),) = telemetry.points(sc.GUARD_ACTIONS)
+        assert (acted[sc.ACTION], times) == ("closed_orphan", 1)
+
+    async def test_of_a_cancelled_driver(
+        self, telemetry: Telemetry, provider: FakeProvider
+    ) -> None:
+        async def drive() -> None:
+            await anext(consumer.pieces)
+            await asyncio.Event().wait()
+
+        provider.script = Script(chunks=None, interval=0.001)
+        consumer = Consumer(await chat(provider, "openai", stream=True))
+        exchange = await provider.next_exchange()
+        driver = asyncio.create_task(drive())
+        await exchange.wait_chunks(3)
+        await asyncio.sleep(0)
+        driver.cancel()
+
+        await consumer.finally_called()
+        await exchange.wait_closed()
+        await telemetry.assert_one(orphaned)
+
+    async def test_closes_outer_generators_first(
+        self, telemetry: Telemetry, provider: FakeProvider
+    ) -> None:
+        async def outer() -> AsyncIterator[Any]:
+            try:
+                async for one in inner.pieces:
+                    yield one
+            finally:
+                order.append("outer")
+
+        order: list[str] = []
+        provider.script = Script(chunks=None, interval=0.001)
+        inner = Consumer(await chat(provider, "openai", stream=True))
+        inner.unwound = order
+        pieces = outer()
+
+        await failed(fails_after_a_chunk(pieces))
+        await inner.finally_called()
+
+        assert order == ["outer", "GeneratorExit", "finally"]
+        await provider.wait_idle()
+
+    async def test_whose_driver_returned_in_peace_is_left_alone(
+        self, telemetry: Telemetry, provider: FakeProvider
+    ) -> None:
+        async def drive() -> None:
+            await anext(stream)
+
+        stream = await chat(provider, "openai", stream=True)
+        await asyncio.create_task(drive())
+        await asyncio.sleep(GRACE)
+
+        assert len([chunk async for chunk in stream]) > 1
+        assert telemetry.outcomes() == {"completed": 1}
+
+    async def test_that_another_task_takes_over_is_left_alone(
+        self, telemetry: Telemetry, provider: FakeProvider
+    ) -> None:
+        async def drain() -> None:
+            async for _ in stream:
+                pass
+
+        provider.script = Script(hang_at=2)
+        stream = await chat(provider, "openai", stream=True)
+        exchange = await silent(provider)
+        await failed(fails_after_a_chunk(stream))
+        drainer = asyncio.create_task(drain())
+        await asyncio.sleep(GRACE)
+        assert exchange.hanging
+        exchange.release()
+
+        await drainer
+        assert telemetry.outcomes() == {"completed": 1}
+        assert telemetry.points(sc.GUARD_ACTIONS) == []
+
+    @pytest.mark.settings(guard=False)
+    async def test_is_left_alone_where_only_watched(
+        self, telemetry: Telemetry, provider: FakeProvider
+    ) -> None:
+        provider.script = Script(hang_at=2)
+        consumer = Consumer(await chat(provider, "openai", stream=True))
+        exchange = await silent(provider)
+        await failed(fails_after_a_chunk(consumer.pieces))
+        await asyncio.sleep(GRACE)
+
+        assert exchange.hanging
+        assert consumer.unwound == []
+        await consumer.pieces.aclose()  # type: ignore[attr-defined]
+        await exchange.wait_closed()
+
+    @pytest.mark.settings(close_timeout=0.05)
+    async def test_whose_finally_hangs_is_given_up(
+        self,
+        telemetry: Telemetry,
+        provider: FakeProvider,
+        caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        provider.script = Script(chunks=None, interval=0.001)
+        consumer = Consumer(await chat(provider, "openai", stream=True))
+        monkeypatch.setattr(consumer, "last_act", asyncio.Event().wait)
+        exchange = await provider.next_exchange()
+
+        with caplog.at_level(logging.WARNING, "litellm_cancel_otel"):
+            await failed(fails_after_a_chunk(consumer.pieces))
+            await exchange.wait_closed()
+            span = await telemetry.span()
+
+        assert cancel_of(span.attributes or {}) == orphaned
+        assert any("given up" in record.message for record in caplog.records)
+
+    async def test_whose_finally_raises_is_told_to_the_loop(
+        self,
+        telemetry: Telemetry,
+        provider: FakeProvider,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        async def raising() -> None:
+            raise Failure
+
+        told: list[object] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: told.append(context.get("exception")))
+        provider.script = Script(chunks=None, interval=0.001)
+        consumer = Consumer(await chat(provider, "openai", stream=True))
+        monkeypatch.setattr(consumer, "last_act", raising)
+        exchange = await provider.next_exchange()
+
+        await failed(fails_after_a_chunk(consumer.pieces))
+        await exchange.wait_closed()
+
+        await telemetry.assert_one(orphaned)
+        assert [type(exc) for exc in told] == [Failure]
+
+    async def test_many_at_once(self, telemetry: Telemetry, provider: FakeProvider) -> None:
+        provider.script = Script(hang_at=2)
+        consumers = [Consumer(await chat(provider, "openai", stream=True)) for _ in range(120)]
+
+        await asyncio.gather(*(failed(fails_after_a_chunk(one.pieces)) for one in consumers))
+        await asyncio.gather(*(one.finally_called() for one in consumers))
+        await provider.wait_idle()
+
+        assert all(one.unwound == ["GeneratorExit", "finally"] for one in consumers)
+        assert telemetry.outcomes() == {"cancelled": 120}
+        assert sum(times for _, times in telemetry.points(sc.GUARD_ACTIONS)) == 120
+
+
+class TestDriver:
+    async def test_that_lives_long_gathers_nothing(
+        self, telemetry: Telemetry, provider: FakeProvider
+    ) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        callbacks = []
+        for _ in range(3):
+            async for _ in await chat(provider, "openai", stream=True):
+                callbacks.append(len(getattr(task, "_callbacks", None) or ()))
+
+        assert len(set(callbacks)) == 1
+        guard = telemetry.tracker.guard
+        assert guard is not None
+        assert not guard._callbacks
+
+
+class TestDrop:
+    @every_loop
+    @every_provider
+    async def test_break_closes_the_upstream_without_a_collection(
+        self, telemetry: Telemetry, provider: FakeProvider, name: Wire
+    ) -> None:
+        provider.script = Script(chunks=None, interval=0.001)
+        with no_collection():
+            async for _ in await chat(provider, name, stream=True):
+                break
+            exchange = await provider.next_exchange()
+            await exchange.wait_closed()
+
+        await telemetry.assert_one(external("abandoned", "streaming", "gc", "gc"))
+
+    @every_provider
+    async def test_reference_that_goes(
+        self, telemetry: Telemetry, provider: FakeProvider, name: Wire
+    ) -> None:
+        provider.script = Script(hang_at=2)
+        with no_collection():
+            stream = await chat(provider, name, stream=True)
+            exchange = await silent(provider)
+            assert isinstance(stream, sdk.CustomStreamWrapper)
+            del stream
+            await exchange.wait_closed()
+
+        await telemetry.assert_one(external("abandoned", "request", "gc", "gc"))
+
+
+class TestDetached:
+    async def test_drain_of_a_gone_client_is_left_alone(
+        self, telemetry: Telemetry, provider: FakeProvider
+    ) -> None:
+        async def app(scope: Any, receive: Receive, send: Send) -> None:
+            stream = await chat(provider, "openai", stream=True)
+            await send(start())
+            await receive()
+            drains.append(asyncio.create_task(drain(stream)))
+            while (await receive())["type"] != "http.disconnect":
+                pass
+
+        async def drain(stream: Any) -> int:
+            return len([chunk async for chunk in stream])
+
+        drains: list[asyncio.Task[int]] = []
+        provider.script = Script(hang_at=2)
+        served = Served(CancellationMiddleware(app))
+        exchange = await silent(provider)
+        await served.has_asked(2)
+        served.leave()
+        assert await served.ended() is None
+        await asyncio.sleep(GRACE)
+        exchange.release()
+
+        assert await drains[0] > 2
+        assert telemetry.outcomes() == {"completed": 1}
+
+
+class Unending(CustomLLM):
+    """A provider of the user's own that never answers the close."""
+
+    async def astreaming(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        try:
+            while True:
+                yield {
+                    "finish_reason": "",
+                    "index": 0,
+                    "is_finished": False,
+                    "text": "word",
+                    "tool_use": None,
+                    "usage": None,
+                }
+                await asyncio.sleep(0)
+        finally:
+            await asyncio.Event().wait()
+
+
+class TestClose:
+    @pytest.mark.settings(close_timeout=0.05)
+    async def test_that_hangs_is_given_up(
+        self,
+        telemetry: Telemetry,
+        caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(
+            litellm,
+            "custom_provider_map",
+            [{"provider": "unending", "custom_handler": Unending()}],
+        )
+        monkeypatch.setattr(litellm, "_custom_providers", [*litellm._custom_providers, "unending"])
+        monkeypatch.setattr(litellm, "provider_list", [*litellm.provider_list, "unending"])
+        stream = await sdk.acompletion(
+            model="unending/model", messages=[{"role": "user", "content": "hello"}], stream=True
+        )
+
+        with caplog.at_level(logging.WARNING, "litellm_cancel_otel"):
+            await failed(fails_after_a_chunk(stream))
+            span = await telemetry.span()
+
+        assert cancel_of(span.attributes or {}) == orphaned
+        with suppress(BaseException):
+            await stream.completion_stream.aclose()
+
+
+class TestCheckpoint:
+    @every_loop
+    async def test_burst_lets_the_loop_run(
+        self, telemetry: Telemetry, provider: FakeProvider
+    ) -> None:
+        async def drain() -> None:
+            async for _ in await chat(provider, "openai", stream=True):
+                pass
+
+        provider.script = Script(chunks=400, burst=True)
+        draining = asyncio.create_task(drain())
+        exchange = await provider.next_exchange()
+        await exchange.wait_closed()
+        turns = 0
+        while not draining.done():
+            await asyncio.sleep(0)
+            turns += 1
+
+        assert turns > 3
+        assert telemetry.outcomes() == {"completed": 1}
+
+    @every_loop
+    async def test_task_told_to_stop_in_a_burst_stops(
+        self, telemetry: Telemetry, provider: FakeProvider
+    ) -> None:
+        async def drain() -> None:
+            async for _ in await chat(provider, "openai", stream=True):
+                chunks.append(1)
+
+        chunks: list[int] = []
+        provider.script = Script(chunks=2000, burst=True)
+        draining = asyncio.create_task(drain())
+        exchange = await provider.next_exchange()
+        while not chunks:
+            await asyncio.sleep(0)
+        before = len(chunks)
+        draining.cancel()
+        await asyncio.wait([draining], timeout=5)
+
+        assert draining.cancelled()
+        assert len(chunks) - before <= 1
+        await exchange.wait_closed()
+        await telemetry.assert_one(external(phase="streaming"))
+
+    @pytest.mark.settings(checkpoint_interval=0.001)
+    async def test_busy_loop_does_not_hold_a_stream_back_for_ever(
+        self, telemetry: Telemetry, provider: FakeProvider
+    ) -> None:
+        async def hog() -> None:
+            while True:
+                end = loop.time() + 0.002  # each turn of the loop lasts longer than the interval
+                while loop.time() < end:
+                    pass
+                await asyncio.sleep(0)
+
+        async def drain() -> int:
+            return len([chunk async for chunk in await chat(provider, "openai", stream=True)])
+
+        loop = asyncio.get_running_loop()
+        provider.script = Script(chunks=100, burst=True)
+        hogging = asyncio.create_task(hog())
+        try:
+            async with asyncio.timeout(20):
+                assert await drain() > 100
+        finally:
+            hogging.cancel()
+            await asyncio.wait([hogging])
