@@ -444,3 +444,9 @@ def _until(lines: Iterator[str], text: str) -> Iterator[str]:
         if text in line:
             return
     raise AssertionError(f"it ended before it said {text!r}")
+
+
+def test_the_page_explains_every_way() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "demo.md").read_text(encoding="utf-8")
+    explained = dict(re.findall(r"^\| `([\w-]+)` \| ([^|]+) \|", page, re.MULTILINE))
+    assert explained == {name: way.title for name, way in WAYS.items()}

@@ -12,9 +12,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from otlp_sink import ReceivedSpan
-from proxy.dropping_session import DROPS_AT_CONNECT, DROPS_IN_BODY
-from proxy.running import BACKSTOP, Client, RunningProxy, exchange_of
 
 from litellm_cancel_otel import _semconv as sc
 from litellm_cancel_otel._demo.fakes import (
@@ -24,6 +21,9 @@ from litellm_cancel_otel._demo.fakes import (
     ThreadedFakeProvider,
     litellm_kwargs,
 )
+from otlp_sink import ReceivedSpan
+from proxy.dropping_session import DROPS_AT_CONNECT, DROPS_IN_BODY
+from proxy.running import BACKSTOP, Client, RunningProxy, exchange_of
 
 REQUIRE_ALL = os.environ.get("LITELLM_CANCEL_OTEL_REQUIRE_ALL") == "1"
 
@@ -198,9 +198,7 @@ def said(span: ReceivedSpan) -> tuple[Any, ...]:
 
 
 @pytest.fixture(scope="module", params={**CALLS, **PASS_THROUGH}.items(), ids=lambda one: one[0])
-def departures(
-    request: pytest.FixtureRequest, site: Site
-) -> tuple[Route, list[Departure]]:
+def departures(request: pytest.FixtureRequest, site: Site) -> tuple[Route, list[Departure]]:
     """Clients that left a flowing stream; the first of its kind is not among them.
 
     LiteLLM loads its tokenizers, for one, when it first bills for an answer that was broken off.

@@ -1,20 +1,38 @@
 """Makes the cancellations of LiteLLM calls visible in OpenTelemetry, and right.
 
-Importing this changes nothing; creating a ``CancelTelemetry`` does. ``proxy_handler`` is for the
-LiteLLM Proxy's config and is created when it is first asked for.
+Importing this changes nothing, and does not even import LiteLLM: each name is loaded when it is
+first asked for. ``proxy_handler``, for the LiteLLM Proxy's config, is created then.
 """
 
-from ._callback import VERSION as __version__
-from ._callback import CancelTelemetry
-from ._middleware import CancellationMiddleware
-from ._settings import Settings
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._callback import VERSION as __version__
+    from ._callback import CancelTelemetry
+    from ._middleware import CancellationMiddleware
+    from ._settings import Settings
 
 __all__ = ["CancelTelemetry", "CancellationMiddleware", "Settings", "__version__"]
 
+_HOMES = {
+    "CancelTelemetry": ("._callback", "CancelTelemetry"),
+    "CancellationMiddleware": ("._middleware", "CancellationMiddleware"),
+    "Settings": ("._settings", "Settings"),
+    "__version__": ("._callback", "VERSION"),
+}
 
-def __getattr__(name: str) -> object:
+
+def __getattr__(name: str) -> Any:
     if name == "proxy_handler":
-        from ._proxy import proxy_handler
+        return import_module("._proxy", __name__).proxy_handler()
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    value = getattr(import_module(module, __name__), attribute)
+    globals()[name] = value  # found without us from now on
+    return value
 
-        return proxy_handler()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

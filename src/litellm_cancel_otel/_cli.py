@@ -1,4 +1,4 @@
-"""The command line: it finds the subcommand, and turns what goes wrong into a line and an exit code.
+"""The command line: finds the subcommand, turns what goes wrong into a line and an exit code.
 
 A subcommand is a module with ``HELP``, ``add_arguments(parser)`` and ``run(args) -> int``; what it
 needs it imports in ``run``, for ``--help`` must not wait for LiteLLM.

@@ -1,4 +1,4 @@
-"""A real ``litellm --config`` process, with a fake provider before it and an OTLP receiver behind."""
+"""A real ``litellm --config`` process, and the OTLP receiver that its telemetry goes to."""
 
 import json
 import os
@@ -13,10 +13,10 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
-from otlp_sink import OtlpSink, ReceivedSpan
 
 from litellm_cancel_otel import _semconv as sc
 from litellm_cancel_otel._demo.fakes import Exchange, ThreadedFakeProvider
+from otlp_sink import OtlpSink, ReceivedSpan
 
 BACKSTOP = 30.0
 START_UP = 100.0
@@ -50,7 +50,15 @@ class RunningProxy:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
         with self._log.open("w") as log:
             self.process = subprocess.Popen(
-                [LITELLM, "--config", self._config, "--host", "127.0.0.1", "--port", str(self.port)],
+                [
+                    LITELLM,
+                    "--config",
+                    self._config,
+                    "--host",
+                    "127.0.0.1",
+                    "--port",
+                    str(self.port),
+                ],
                 env={**inherited, **ENVIRON, **self.sink.env("http/protobuf"), **self._environ},
                 cwd=self._home,
                 stdout=log,
@@ -108,9 +116,11 @@ class RunningProxy:
 
 
 class Client:
-    """A client on a connection of its own, which it can leave at any byte; use it with ``with``."""
+    """A client on a connection of its own, which it may leave at any byte; use it with ``with``."""
 
-    def __init__(self, proxy: RunningProxy, path: str, body: Mapping[str, Any], call_id: str) -> None:
+    def __init__(
+        self, proxy: RunningProxy, path: str, body: Mapping[str, Any], call_id: str
+    ) -> None:
         content = json.dumps(body).encode()
         head = (
             f"POST {path} HTTP/1.1\r\nhost: proxy\r\ncontent-type: application/json\r\n"

@@ -56,6 +56,11 @@ class Seen:
     open_after: float | None = None
     """How long it had waited for that in vain when the observation ended."""
 
+    def was_open(self, after: float) -> bool:
+        """Return whether the connection was still open so many seconds after the caller left."""
+        known = self.closed_after if self.open_after is None else self.open_after
+        return known is not None and known >= after
+
     @classmethod
     def of(cls, exchanges: Sequence[Exchange], left_at: float | None, now: float) -> Seen:
         """Return what the provider saw until now."""

@@ -74,7 +74,7 @@ def _same(pair: Pair) -> _Same:
     without, with_ = pair.without, pair.with_
     return _Same(
         _got(without.got),
-        without.seen.open_after is not None,
+        without.seen.was_open(WINDOW),
         ", ".join(_CALLBACKS[name] for name in without.callbacks) or "none",
         _got(with_.got),
         _kind(with_),
@@ -124,7 +124,7 @@ def summary(pairs: Sequence[Pair], totals: Totals) -> Iterator[str]:
     if not cancelled:
         return
     silent = sum(not pair.without.callbacks for pair in cancelled)
-    left_open = sum(pair.without.seen.open_after is not None for pair in pairs)
+    left_open = sum(pair.without.seen.was_open(WINDOW) for pair in pairs)
     changed = sum(pair.without.got.name != pair.with_.got.name for pair in pairs)
     yield (
         f"WITHOUT the package LiteLLM's callbacks fired for {len(cancelled) - silent} of "
