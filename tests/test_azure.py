@@ -14,6 +14,7 @@ from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
 from calling import MESSAGES, Caller, arguments, chat, silent, streamed_or_not
 from litellm_cancel_otel import _semconv as sc
 from litellm_cancel_otel._demo.fakes import FakeProvider, Script, litellm_kwargs
+from litellm_cancel_otel._demo.fakes.board import Board
 from litellm_cancel_otel._evidence import cancelled_within
 from telemetry import OLD, Telemetry, external, internal
 from transports import Dying, session
@@ -115,6 +116,28 @@ async def test_internal_cancel(
     assert cancelled_within(error) is not None
     assert caller.task.cancelling() == 0
     await telemetry.assert_one(internal("azure"), **{sc.PROVIDER: "azure.ai.openai"})
+
+
+@streamed_or_not
+async def test_internal_cancel_in_a_task_with_a_stale_count(
+    telemetry: Telemetry, provider: FakeProvider, dying: Dying, stream: bool
+) -> None:
+    """An earlier cancel, which the application swallowed, makes this one no more external."""
+    dying.place = "connect"
+
+    async def swallows_and_calls() -> Any:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.sleep(0)
+        return await chat(provider, "azure", stream=stream)
+
+    caller = Caller(swallows_and_calls())
+
+    assert isinstance(await caller.ended(), openai.APIError)
+    assert caller.task.cancelling() == 1
+    await telemetry.assert_one(internal("azure"))
 
 
 @pytest.mark.parametrize("operation", ["chat_stream", "text_stream"])
@@ -257,11 +280,18 @@ class Failures(CustomLogger):
     def __init__(self) -> None:
         super().__init__()
         self.told: list[Any] = []
+        self._board = Board()
+
+    async def told_of_one(self) -> Any:
+        """Return the exception of the first call that failed."""
+        await self._board.until(lambda: bool(self.told), "LiteLLM's callback", 5)
+        return self.told[0]
 
     async def async_log_failure_event(
         self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any
     ) -> None:
         self.told.append(kwargs.get("exception"))
+        self._board.announce()
 
 
 async def test_litellms_callbacks_are_told_of_an_internal_cancel(
@@ -275,9 +305,8 @@ async def test_litellms_callbacks_are_told_of_an_internal_cancel(
     dying.place = "connect"
     try:
         await Caller(chat(provider, "azure")).ended()
-        while not failures.told:
-            await asyncio.sleep(0)
+        told = await failures.told_of_one()
     finally:
         sdk.logging_callback_manager._reset_all_callbacks()
 
-    assert cancelled_within(failures.told[0]) is not None
+    assert cancelled_within(told) is not None

@@ -1,10 +1,11 @@
-"""The guard: what is left open is closed, once and soon; what somebody still wants is left alone."""
+"""The guard: what is left open is closed, once and soon; what is still wanted is left alone."""
 
 import asyncio
 import gc
 import logging
 from collections.abc import AsyncIterator, Awaitable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import litellm
@@ -17,7 +18,7 @@ from litellm_cancel_otel import CancellationMiddleware
 from litellm_cancel_otel import _semconv as sc
 from litellm_cancel_otel._demo.fakes import FakeProvider, Script, Wire
 from litellm_cancel_otel._demo.fakes.board import Board
-from telemetry import Telemetry, cancel_of, external
+from telemetry import OLD, Telemetry, cancel_of, external
 
 sdk: Any = litellm
 every_loop = pytest.mark.every_loop
@@ -25,6 +26,10 @@ orphaned = external("abandoned", "streaming", "task_done", "guard")
 
 GRACE = 0.05
 """Longer than the guard's own, which is 0.02 s."""
+
+
+MANY = 80
+"""More than the guard closes in one go, fewer than the connections that LiteLLM's clients allow."""
 
 
 class Failure(Exception):
@@ -40,6 +45,11 @@ def no_collection() -> Iterator[None]:
         yield
     finally:
         gc.enable()
+
+
+def actions(telemetry: Telemetry) -> dict[str, int]:
+    """Return how often the guard did what."""
+    return {said[sc.ACTION]: times for said, times in telemetry.points(sc.GUARD_ACTIONS)}
 
 
 class Consumer:
@@ -99,8 +109,7 @@ class TestOrphan:
 
         assert consumer.unwound == ["GeneratorExit", "finally"]
         await telemetry.assert_one(orphaned)
-        ((acted, times),) = telemetry.points(sc.GUARD_ACTIONS)
-        assert (acted[sc.ACTION], times) == ("closed_orphan", 1)
+        assert actions(telemetry)["closed_orphan"] == 1
 
     async def test_of_a_cancelled_driver(
         self, telemetry: Telemetry, provider: FakeProvider
@@ -174,21 +183,22 @@ class TestOrphan:
 
         await drainer
         assert telemetry.outcomes() == {"completed": 1}
-        assert telemetry.points(sc.GUARD_ACTIONS) == []
+        assert actions(telemetry) == {}
 
     @pytest.mark.settings(guard=False)
     async def test_is_left_alone_where_only_watched(
         self, telemetry: Telemetry, provider: FakeProvider
     ) -> None:
         provider.script = Script(hang_at=2)
-        consumer = Consumer(await chat(provider, "openai", stream=True))
+        stream = await chat(provider, "openai", stream=True)
+        consumer = Consumer(stream)
         exchange = await silent(provider)
         await failed(fails_after_a_chunk(consumer.pieces))
         await asyncio.sleep(GRACE)
 
         assert exchange.hanging
         assert consumer.unwound == []
-        await consumer.pieces.aclose()  # type: ignore[attr-defined]
+        await stream.aclose()
         await exchange.wait_closed()
 
     @pytest.mark.settings(close_timeout=0.05)
@@ -237,29 +247,27 @@ class TestOrphan:
 
     async def test_many_at_once(self, telemetry: Telemetry, provider: FakeProvider) -> None:
         provider.script = Script(hang_at=2)
-        consumers = [Consumer(await chat(provider, "openai", stream=True)) for _ in range(120)]
+        consumers = [Consumer(await chat(provider, "openai", stream=True)) for _ in range(MANY)]
 
         await asyncio.gather(*(failed(fails_after_a_chunk(one.pieces)) for one in consumers))
         await asyncio.gather(*(one.finally_called() for one in consumers))
         await provider.wait_idle()
 
         assert all(one.unwound == ["GeneratorExit", "finally"] for one in consumers)
-        assert telemetry.outcomes() == {"cancelled": 120}
-        assert sum(times for _, times in telemetry.points(sc.GUARD_ACTIONS)) == 120
+        assert telemetry.outcomes() == {"cancelled": MANY}
+        assert actions(telemetry)["closed_orphan"] == MANY
 
 
 class TestDriver:
     async def test_that_lives_long_gathers_nothing(
         self, telemetry: Telemetry, provider: FakeProvider
     ) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        callbacks = []
         for _ in range(3):
             async for _ in await chat(provider, "openai", stream=True):
-                callbacks.append(len(getattr(task, "_callbacks", None) or ()))
+                pass
 
-        assert len(set(callbacks)) == 1
+        callbacks = getattr(asyncio.current_task(), "_callbacks", None) or ()
+        assert [one for one, _ in callbacks if isinstance(one, partial)] == []
         guard = telemetry.tracker.guard
         assert guard is not None
         assert not guard._callbacks
@@ -325,7 +333,11 @@ class TestDetached:
 
 
 class Unending(CustomLLM):
-    """A provider of the user's own that never answers the close."""
+    """A provider of the user's own that does not answer the close."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answer = asyncio.Event()
 
     async def astreaming(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         try:
@@ -340,7 +352,7 @@ class Unending(CustomLLM):
                 }
                 await asyncio.sleep(0)
         finally:
-            await asyncio.Event().wait()
+            await self.answer.wait()
 
 
 class TestClose:
@@ -351,11 +363,9 @@ class TestClose:
         caplog: pytest.LogCaptureFixture,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(
-            litellm,
-            "custom_provider_map",
-            [{"provider": "unending", "custom_handler": Unending()}],
-        )
+        handler = Unending()
+        known = [{"provider": "unending", "custom_handler": handler}]
+        monkeypatch.setattr(litellm, "custom_provider_map", known)
         monkeypatch.setattr(litellm, "_custom_providers", [*litellm._custom_providers, "unending"])
         monkeypatch.setattr(litellm, "provider_list", [*litellm.provider_list, "unending"])
         stream = await sdk.acompletion(
@@ -367,7 +377,10 @@ class TestClose:
             span = await telemetry.span()
 
         assert cancel_of(span.attributes or {}) == orphaned
-        with suppress(BaseException):
+        if not OLD:  # it does not close what is no HTTP response
+            assert any("given up" in record.message for record in caplog.records)
+        handler.answer.set()
+        if stream.completion_stream is not None:
             await stream.completion_stream.aclose()
 
 

@@ -13,9 +13,11 @@ from . import _seams
 from ._evidence import running_loop
 from ._export import resolve
 from ._faults import Faults
+from ._feed import Feed
 from ._instruments import Instruments
 from ._recorder import Recorder
 from ._settings import Settings
+from ._snapshot import snapshot
 from ._spans import Spans
 from ._tracker import Tracker
 
@@ -56,6 +58,9 @@ class CancelTelemetry(CustomLogger):
         self._tracker = Tracker(self._recorder, settings, faults, clock, self.flush)
         self.missing_seams = tuple(_seams.install(self._tracker))
         """What of the installed LiteLLM could not be hooked into, each with its reason."""
+        self._feed = None
+        if (path := settings.top_socket) is not None:
+            self._feed = Feed(path, lambda: snapshot(self._tracker, clock(), chains=True), faults)
 
     def flush(self) -> bool:
         """Export what was recorded so far; return whether that ended in time.
@@ -70,6 +75,8 @@ class CancelTelemetry(CustomLogger):
 
         In an event loop it does not wait for the exporter; the process's exit does.
         """
+        if self._feed is not None:
+            self._feed.close()
         _seams.uninstall(self._tracker)
         self._tracker.close()
         self._recorder.close()

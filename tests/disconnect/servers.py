@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,11 @@ def command(server: Server, port: int) -> list[str]:
             return ["daphne", SITE, "--port", str(port), "--verbosity", "0"]
 
 
+def installed(server: Server) -> bool:
+    """Return whether this interpreter has the server."""
+    return find_spec(command(server, 0)[0]) is not None
+
+
 def free_port() -> int:
     """Return a port of loopback that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -56,12 +63,19 @@ class Running:
         self.server = server
         self.port = port
         self.process = process
+        self._client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30)
 
     async def state(self) -> Any:
         """Return the site's state."""
-        async with httpx.AsyncClient(timeout=10) as client:
-            answer = await client.get(f"http://127.0.0.1:{self.port}/state")
+        answer = await self._client.get("/state")
         return answer.json()
+
+    async def aclose(self) -> None:
+        """Stop the process."""
+        await self._client.aclose()
+        # The group: granian's workers are processes of their own. Nothing in them is to be kept.
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
 
 @asynccontextmanager
@@ -84,11 +98,12 @@ async def serving(
             stderr=output,
             start_new_session=True,
         )
+        running = Running(server, port, process)
         try:
             await _listening(process, port, output)
-            yield Running(server, port, process)
+            yield running
         finally:
-            _stop(process)
+            await running.aclose()
 
 
 async def _listening(process: subprocess.Popen[bytes], port: int, output: Any) -> None:
@@ -103,9 +118,3 @@ async def _listening(process: subprocess.Popen[bytes], port: int, output: Any) -
             return
     output.seek(0)
     raise RuntimeError(f"{process.args!r} does not listen: {output.read()[-3000:].decode()}")
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    # The group: granian's workers are processes of their own. Nothing in them is to be kept.
-    os.killpg(process.pid, 9)
-    process.wait()

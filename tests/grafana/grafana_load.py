@@ -20,7 +20,7 @@ from opentelemetry.sdk.resources import Resource
 from prometheus_client import CollectorRegistry, start_http_server
 
 from litellm_cancel_otel import _semconv as sc
-from litellm_cancel_otel._records import Action, EndedBy, Phase, Signal, Source
+from litellm_cancel_otel._records import Action, EndedBy, Phase, Reason, Signal, Source
 
 SERVICE = "chat"
 
@@ -192,9 +192,9 @@ class Replica:
                 yield Observation(self._random.randint(2, 9), _of(provider, model))
 
     def _stuck(self, _: CallbackOptions) -> Iterable[Observation]:
-        for reason in ("after_disconnect", "orphaned", "no_chunk"):
+        for reason in Reason:
             stuck = 2 if reason in self.faults else 0
-            yield Observation(stuck, {**_of("azure", "gpt-4o"), sc.REASON: reason})
+            yield Observation(stuck, {**_of("azure", "gpt-4o"), sc.REASON: reason.value})
 
     def _oldest(self, _: CallbackOptions) -> Iterable[Observation]:
         stuck = "after_disconnect" in self.faults

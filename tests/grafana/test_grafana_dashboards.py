@@ -12,7 +12,7 @@ from grafana_stack import ROOT, missing
 from test_grafana_rules import RUNBOOK, sections
 
 from litellm_cancel_otel import _semconv as sc
-from litellm_cancel_otel._records import Action, Outcome, Phase, Source
+from litellm_cancel_otel._records import Action, Outcome, Phase, Reason, Source
 
 PANELS = list(panels())
 PROMETHEUS = [
@@ -135,7 +135,7 @@ def test_one_meaning_has_one_colour_and_one_colour_one_meaning() -> None:
     assert {meaning: found for meaning, found in colours.items() if len(found) > 1} == {}
 
 
-@pytest.mark.parametrize("kind", [Outcome, Phase, Source, Action])
+@pytest.mark.parametrize("kind", [Outcome, Phase, Source, Action, Reason])
 def test_every_word_of_the_contract_has_a_colour(kind: Any) -> None:
     patterns = {
         override["matcher"]["options"].strip("/")
@@ -176,3 +176,23 @@ def test_pictures_of_each_are_in_the_documents() -> None:
         for path in re.findall(rf"\((images/dashboard-{name}-\d+\.png)\)", text):
             assert (Path(ROOT) / "docs" / path).exists()
         assert f"images/dashboard-{name}-" in text
+
+
+@pytest.mark.parametrize(("name", "panel"), PROMETHEUS, ids=title)
+def test_a_tables_columns_are_renamed_from_what_grafana_calls_them(
+    name: str, panel: dict[str, Any]
+) -> None:
+    if panel["type"] != "table":
+        return
+    (renamed,) = [one["options"]["renameByName"] for one in panel["transformations"][1:]]
+    refs = [target["refId"] for target in panel["targets"]]
+    values = ["Value"] if len(refs) == 1 else [f"Value #{ref}" for ref in refs]
+    assert [column for column in renamed if column.startswith("Value")] == values
+
+
+@pytest.mark.parametrize("name", ["runbook", "operations", "dashboards"])
+def test_a_link_to_a_section_leads_to_one(name: str) -> None:
+    docs = ROOT / "docs"
+    text = (docs / f"{name}.md").read_text(encoding="utf-8")
+    for page, section in re.findall(r"\]\(([\w.-]*)#([\w-]+)\)", text):
+        assert section in sections(docs / (page or f"{name}.md"))

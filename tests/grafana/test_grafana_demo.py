@@ -11,9 +11,13 @@ from grafana_stack import Prometheus, free_port, impatient, wait_until
 
 from litellm_cancel_otel import _semconv as sc
 from litellm_cancel_otel._dashboards.names import series
+from litellm_cancel_otel._dashboards.telemetry import FOREIGN
 
-NEVER = {sc.SWALLOWED}
-"""What nobody in the demo does."""
+NEVER = {sc.SWALLOWED, sc.STREAMS_STUCK, sc.UNDELIVERED}
+"""What does not happen in the demo, which cleans up at once."""
+UNSAID = {name for metric in (*NEVER, *FOREIGN) for name in series(metric)}
+QUIET = {"Internal errors a second, by seam"}
+"""Panels that are empty while all is well, although what they ask for is there."""
 
 SEEN = (
     'litellm_cancel_cancellations_total{cancellation_type="azure_internal"}',
@@ -30,7 +34,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """A Prometheus that scrapes the demo under load."""
     home, port = tmp_path_factory.mktemp("demo"), free_port()
     command = [sys.executable, "-m", "litellm_cancel_otel", "demo", "--load", "100"]
-    command += ["--rate", "20", "--prometheus", str(port), "--for", "1"]
+    command += ["--rate", "10", "--prometheus", str(port), "--for", "1"]
     with (home / "demo.log").open("wb") as log:
         running = subprocess.Popen(command, stdout=log, stderr=log, env=dict(os.environ))
         try:
@@ -40,8 +44,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
                     wait_until(expr, lambda expr=expr: prometheus.query(expr))  # type: ignore[misc]
                 yield prometheus
         finally:
-            running.terminate()
-            running.wait(10)
+            running.kill()  # nothing of it is wanted any more
+            running.wait()
 
 
 def test_the_code_says_every_metric_of_the_contract(demo: Prometheus) -> None:
@@ -52,10 +56,9 @@ def test_the_code_says_every_metric_of_the_contract(demo: Prometheus) -> None:
 
 @pytest.mark.parametrize("target", targets(), ids=lambda target: f"{target.board}-{target.panel}")
 def test_every_panel_shows_what_the_demo_does(target: Target, demo: Prometheus) -> None:
-    there = set(demo.get("/api/v1/label/__name__/values")["data"])
     provider = "openai" if '!="$provider' in target.expr else ".*"
     found = demo.query(chosen(target.expr, provider=provider, __rate_interval="10s"))
-    assert found or not names_read(target.expr) <= there or "> 0" in target.expr
+    assert found or names_read(target.expr) & UNSAID or target.panel in QUIET
 
 
 def test_no_alert_fires_while_the_demo_runs_as_it_should(demo: Prometheus) -> None:

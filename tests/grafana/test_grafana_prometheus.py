@@ -31,7 +31,7 @@ def _dead(exprs: list[str], there: set[str]) -> set[str]:
 
 @pytest.mark.parametrize("target", targets(), ids=lambda target: f"{target.board}-{target.panel}")
 def test_every_panel_has_data_where_the_load_makes_some(target: Target, loaded: Loaded) -> None:
-    provider = "openai" if "!=\"$provider" in target.expr else ".*"
+    provider = "openai" if '!="$provider' in target.expr else ".*"
     found = loaded.prometheus.query(chosen(target.expr, provider=provider))
     assert found or names_read(target.expr) & FOREIGN_NAMES
 

@@ -121,16 +121,15 @@ def _table(look: Look, targets: list[dict[str, Any]], source: Source) -> str:
     for change in look.panel["transformations"]:
         names |= change["options"].get("renameByName", {})
     rows: dict[tuple[str, ...], dict[str, float]] = {}
-    labels = [name for name in names if not name.startswith("Value #")]
-    for target in targets:
-        heading = names[f"Value #{target['refId']}"]
+    labels = [name for name in names if not name.startswith("Value")]
+    headings = [text for name, text in names.items() if name.startswith("Value")]
+    for heading, target in zip(headings, targets, strict=True):
         for one in source.now(target):
             key = tuple(one.labels.get(label, "") for label in labels)
             if one.points:
                 rows.setdefault(key, {})[heading] = one.points[0][1]
     if not rows:
         return _none(look)
-    headings = [names[f"Value #{target['refId']}"] for target in targets]
     sort = look.panel["options"]["sortBy"][0]["displayName"]
     cells = [f'<th class="name">{escape(names[label])}</th>' for label in labels]
     cells += [f"<th>{escape(heading)}</th>" for heading in headings]

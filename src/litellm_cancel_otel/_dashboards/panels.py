@@ -170,7 +170,11 @@ def grid(
 ) -> Panel:
     """Return a table with a row for each set of labels; ``names`` are the labels' headings."""
     columns = list(columns)
-    headings = {**names, **{f"Value #{ref_id(i)}": c.name for i, c in enumerate(columns)}}
+    # Grafana numbers the columns of values only where there is more than one.
+    values = (
+        ["Value"] if len(columns) == 1 else [f"Value #{ref_id(i)}" for i in range(len(columns))]
+    )
+    headings = {**names, **{value: c.name for value, c in zip(values, columns, strict=True)}}
     panel = (
         table.Panel()
         .unit(style.COUNT)

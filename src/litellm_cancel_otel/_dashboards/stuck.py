@@ -1,6 +1,7 @@
 """The dashboard for streams that are stuck while they are stuck."""
 
 from .. import _semconv as sc
+from .._records import Reason
 from . import shared, style
 from .frame import CALLS, REPLICAS, Board, Row
 from .names import label
@@ -61,19 +62,19 @@ def _tiles() -> list[Panel]:
 
 _REASONS = (
     (
-        "after_disconnect",
+        Reason.AFTER_DISCONNECT,
         "Client gone",
         "Stuck `after_disconnect`: the client has left and the call still runs. Look at the "
         "traces below for what holds it.",
     ),
     (
-        "orphaned",
+        Reason.ORPHANED,
         "Orphaned",
         "Stuck as `orphaned`: the task that read the stream is done, so nobody will ever end it. "
         "Find the `break` without `aclose()`.",
     ),
     (
-        "no_chunk",
+        Reason.NO_CHUNK,
         "No chunk",
         "Stuck with `no_chunk`: the provider has sent nothing for too long. Right for a model "
         "that thinks for minutes: give it its own limit in `stuck_limits`.",
@@ -81,7 +82,7 @@ _REASONS = (
 )
 
 
-def _reason(reason: str, title: str, text: str) -> Panel:
+def _reason(reason: Reason, title: str, text: str) -> Panel:
     stuck = CALLS.where(equal(sc.REASON, reason)).now(sc.STREAMS_STUCK)
     return tile(
         About(title, text, "stuck-streams"),
@@ -186,8 +187,8 @@ def _undelivered() -> Panel:
 
 
 def _latest() -> Panel:
-    call = (sc.PROVIDER, sc.REQUEST_MODEL, sc.SOURCE, sc.SIGNAL, sc.ENDED_BY)
-    fields = (*call, sc.DISCONNECT_TO_FINALLY, sc.DISCONNECT_TO_UPSTREAM_CLOSE)
+    why = (sc.STUCK_REASON, sc.STUCK_AGE, sc.SOURCE, sc.ENDED_BY)
+    fields = (sc.PROVIDER, sc.REQUEST_MODEL, *why, sc.DISCONNECT_TO_FINALLY)
     chosen = ", ".join(f"span.{name}" for name in fields)
     late = f"span.{sc.DISCONNECT_TO_FINALLY} > 1"
     return traces(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from .._records import Action, Outcome, Phase, Source
+from .._records import Action, Outcome, Phase, Reason, Source
 from .._semconv import EXTERNAL
 
 BLUE: Final = "#3D71D9"
@@ -45,9 +45,9 @@ PHASES: Final[Mapping[str, str]] = {
 }
 
 REASONS: Final[Mapping[str, str]] = {
-    "after_disconnect": RED,
-    "orphaned": "#B5179E",
-    "no_chunk": AMBER,
+    Reason.AFTER_DISCONNECT: RED,
+    Reason.ORPHANED: "#B5179E",
+    Reason.NO_CHUNK: AMBER,
 }
 
 ACTIONS: Final[Mapping[str, str]] = {
