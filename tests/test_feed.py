@@ -1,7 +1,6 @@
 """The socket that ``top`` reads: who may, where it may be, and what becomes of it."""
 
 import json
-import logging
 import os
 import socket
 import stat
@@ -55,10 +54,12 @@ def test_each_connection_gets_one_document(path: Path) -> None:
         first, second = (json.loads(read(path)) for _ in range(2))
     assert first["streams"] == second["streams"]
     (one,) = first["streams"]
-    assert (one["provider"], one["model"], one["phase"], one["chunks"]) == (
-        *("azure", "gpt-4o", "streaming"),
-        3,
-    )
+    assert {
+        "provider": "azure",
+        "model": "gpt-4o",
+        "phase": "streaming",
+        "chunks": 3,
+    }.items() <= one.items()
 
 
 def test_the_document_says_which_process_it_is_of(
@@ -155,16 +156,6 @@ def test_it_is_removed_at_close(path: Path) -> None:
             read(path)
 
 
-def test_a_successors_socket_is_not_removed(path: Path) -> None:
-    with feed(path):
-        path.rename(path.with_name("moved.sock"))
-        with feed(path, lambda: [stream(8)]) as successor:
-            first = path.stat().st_ino
-            successor_running = json.loads(read(path))["streams"]
-    assert first
-    assert successor_running[0]["key"] == 8
-
-
 def test_close_removes_only_its_own_file(path: Path) -> None:
     with feed(path) as running:
         path.rename(path.with_name("moved.sock"))
@@ -183,13 +174,9 @@ def test_a_fault_of_ours_is_contained(path: Path) -> None:
         return outcome  # type: ignore[no-any-return]
 
     faults = Faults()
-    logging.getLogger("litellm_cancel_otel").disabled = True
-    try:
-        with feed(path, states, faults):
-            assert read(path) == b""
-            assert json.loads(read(path))["streams"]
-    finally:
-        logging.getLogger("litellm_cancel_otel").disabled = False
+    with feed(path, states, faults):
+        assert read(path) == b""
+        assert json.loads(read(path))["streams"]
     assert dict(faults.counts) == {"feed": 1}
 
 

@@ -12,19 +12,23 @@ import litellm_cancel_otel
 PACKAGE = "litellm_cancel_otel"
 ROOT = Path(litellm_cancel_otel.__file__).parent
 
+FOLDERS = ("_dashboards", "_demo", "_top")
+"""Programs of their own, each of modules that may import one another."""
+
 ORDER = [
     *("_semconv", "_records", "_faults", "_setting_kinds", "_settings"),
     *("_classify", "_timeline", "_overdue"),
     *("_evidence", "_upstream", "_call", "_consumers", "_request", "_guard"),
     *("_instruments", "_spans", "_recorder"),
-    *("_loop_lag", "_stuck_log", "_await_chain", "_watchdog", "_tracker", "_snapshot"),
+    *("_loop_lag", "_stuck_log", "_await_chain", "_watchdog", "_tracker", "_snapshot", "_feed"),
     "_export",
     *("errors", "_guarded", "handling", "provider"),
     *("_seams.active", "_seams.patching", "_seams.facts", "_seams.internal", "_seams.deadlines"),
     *("_seams.steps", "_seams.streams", "_seams.calls", "_seams.azure", "_seams.upstream"),
     "_seams",
     *("_callback", "_middleware", "_proxy"),
-    *("_dashboards", "_demo", "_doctor", "_cli", "__main__"),
+    *FOLDERS,
+    *("_doctor", "_cli", "__main__"),
 ]
 """Each module of the package, or folder of modules, after all that it may import."""
 
@@ -88,7 +92,7 @@ def place(name: str) -> int:
 def test_imports_only_from_layers_before_it(name: str) -> None:
     top = name.partition(".")[0]
     for imported in own(name):
-        inside_one_folder = top in ORDER[-5:] and imported.partition(".")[0] == top
+        inside_one_folder = top in FOLDERS and imported.partition(".")[0] == top
         face = imported == FACE and place(name) > place("_proxy")
         assert inside_one_folder or face or place(imported) < place(name), imported
 

@@ -121,6 +121,7 @@ def stuck_by_reason(calls: Source) -> Panel:
         [Line(total(calls.now(sc.STREAMS_STUCK), sc.REASON), f"{{{{{sc.REASON}}}}}")],
         style.COUNT,
         style.REASONS,
+        none="none, or nothing reports",
     )
 
 

@@ -127,16 +127,18 @@ def _chain(chain: tuple[Place, ...], width: int) -> Iterator[Text]:
             if index == _OUTER:
                 yield _line(f"    … {left_out} more", style="dim")
             continue
-        path = clean(place.file).replace("\\", "/").split("/")
-        where = f"{'/'.join(path[-3:] if width >= WIDE else path[-1:])}:{place.line}"
-        innermost = place is chain[-1]
-        function = clean(place.function)
-        if width < WIDE:
-            function = function.rpartition(".")[2]
-        text = _line(f"  {'→' if innermost else ' '} {function} {where}", style="dim")
-        if innermost:
-            text.style = ""
-        yield text
+        function, where = _names(place, width)
+        if index == len(chain) - 1:
+            yield _line(f"  → {function} {where}")
+        else:
+            yield _line(f"    {function} {where}", style="dim")
+
+
+def _names(place: Place, width: int) -> tuple[str, str]:
+    function, path = clean(place.function), clean(place.file).split("/")
+    if width < WIDE:
+        function, path = function.rpartition(".")[2], path[-1:]
+    return function, f"{'/'.join(path[-3:])}:{place.line}"
 
 
 def _listed(streams: Iterable[Open], width: int) -> Table:
