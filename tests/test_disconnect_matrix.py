@@ -2,8 +2,8 @@
 
 The goal is 50 ms to ``finally`` and 100 ms to the upstream's close, at the 99th percentile. Each
 cell's median must hold it, and so must the 99th percentile of all clients together. A cell in
-which one client took longer is measured once more, and the second time counts: a machine that is
-busy with something else for a moment is no news.
+which one client took longer is measured again, up to three times, and the last time counts: a
+machine that is busy with something else for a moment is no news, and what is slow stays slow.
 
 ``python -m tests.disconnect --all`` measures every cell, on each version of LiteLLM.
 """
@@ -28,6 +28,7 @@ pytestmark = pytest.mark.timeout(300)
 
 TO_FINALLY, TO_UPSTREAM_CLOSE = 0.05, 0.1
 CLIENTS = 10
+ATTEMPTS = 3
 CELLS = spanning_cells()
 every_cell = pytest.mark.parametrize("cell", CELLS, ids=str)
 every_server = pytest.mark.parametrize("server", Server, ids=str)
@@ -74,12 +75,14 @@ async def measure() -> Measured:
 
 
 async def _run(bench: Bench, site: Running, cell: Cell, found: Measured) -> list[Observed]:
-    for _ in range(2):
+    for _ in range(ATTEMPTS):
         observed = await bench.run(site, [cell], CLIENTS)
         found.clients[site.server] += CLIENTS
         late = to_finally(observed).worst > TO_FINALLY
         if not late and to_upstream_close(observed).worst < TO_UPSTREAM_CLOSE:
             break
+        if any(one.unwound is None or one.upstream is None for one in observed):
+            break  # never is never
     return observed
 
 

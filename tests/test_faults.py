@@ -159,8 +159,22 @@ async def test_fault_is_counted_and_logged_once(
     assert sum(faulty.tracker.faults.counts.values()) == 3
     records = [one for one in caplog.records if one.name == "litellm_cancel_otel"]
     assert [one.levelno for one in records] == [logging.WARNING]
-    assert records[0].exc_info is not None
-    assert records[0].exc_info[0] is Planted
+    assert "Planted" in records[0].getMessage()
+    assert "test_faults.py" in records[0].getMessage()
+    assert records[0].exc_info is None
+
+
+async def test_what_is_logged_of_a_fault_quotes_no_answer(
+    provider: FakeProvider, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    provider.script = Script(chunks=50, burst=True)
+    with Telemetry(checkpoint_interval=1e-9) as telemetry:  # while a chunk is being raised
+        plant(telemetry, "guarded", monkeypatch)
+        await Caller(chat(provider, "openai", stream=True)).ended()
+
+    told = [one for one in caplog.records if one.name == "litellm_cancel_otel"]
+    assert told
+    assert "word0" not in caplog.text
 
 
 async def test_exporter_that_fails(faulty: Telemetry, provider: FakeProvider) -> None:

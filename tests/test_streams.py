@@ -124,7 +124,7 @@ async def test_cancelled_while_it_waits(
 async def test_cancelled_between_chunks(
     telemetry: Telemetry, provider: FakeProvider, name: Wire
 ) -> None:
-    """The cancel lands in the application's own await; the stream only hears that it is dropped."""
+    """The cancel lands in the application's own await; the stream is dropped as that unwinds."""
     provider.script = Script(chunks=None)
     arrived = asyncio.Event()
 
@@ -142,7 +142,7 @@ async def test_cancelled_between_chunks(
     gc.collect()
 
     await provider.exchanges[0].wait_closed()
-    await telemetry.assert_one(external("abandoned", "streaming", "gc", "gc"))
+    await telemetry.assert_one(external("task_cancel", "streaming", "cancel", "exception"))
 
 
 @every_provider

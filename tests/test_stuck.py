@@ -21,6 +21,9 @@ from litellm_cancel_otel._await_chain import await_chain
 from litellm_cancel_otel._demo.fakes import Script, ThreadedFakeProvider, aclose_litellm_clients
 
 LIMIT, TICK = 1.0, 0.25
+FLOOD = b"." * 50_000_000
+"""More than every buffer between the server and its client holds."""
+
 SLACK = 1.0
 """For the machine: the test's clock is the real one."""
 
@@ -34,7 +37,7 @@ async def answers(stream: Any) -> AsyncIterator[bytes]:
 
 async def floods(stream: Any) -> AsyncIterator[bytes]:
     async for _ in stream:
-        yield b"." * 1_000_000  # it hangs here: nobody reads
+        yield FLOOD  # it hangs here: nobody reads
 
 
 async def drains(stream: Any) -> AsyncIterator[bytes]:

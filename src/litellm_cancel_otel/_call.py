@@ -48,6 +48,9 @@ class Sink(Protocol):
     def ended(self, call: "Call", ending: Ending) -> None:
         """Take the call's one end."""
 
+    def lost(self, call: "Call") -> None:
+        """Take a call whose end could not be told, by a fault of ours. Never raises."""
+
 
 class Watch(Protocol):
     """What the watchdog keeps of one open stream."""
@@ -64,6 +67,9 @@ class Watch(Protocol):
 
 def _nothing() -> object | None:
     return None
+
+
+_NOBODY = CallFacts("", "unknown", "unknown", stream=False)
 
 
 class Call:
@@ -220,10 +226,13 @@ class Call:
 
     def acted(self, action: str) -> None:
         """Note what the guard does to the call."""
-        # One event of a kind: a long backlog has the loop run hundreds of times.
-        if all(action != known for known, _ in self.actions):
-            self.actions.append((action, self.clock()))
-        self.sink.acted(self, action)
+        try:
+            # One event of a kind: a long backlog has the loop run hundreds of times.
+            if all(action != known for known, _ in self.actions):
+                self.actions.append((action, self.clock()))
+            self.sink.acted(self, action)
+        except Exception as fault:  # noqa: BLE001 - ours: the host's chunk goes on
+            self.sink.faults.note("guard.action", fault)
 
     def end(self, exit_: Exit, exc: BaseException | None = None) -> Verdict | None:
         """End the call, once; return what it means, or None where it had ended. Never raises."""
@@ -235,13 +244,17 @@ class Call:
             if exit_ is Exit.RETURNED and self.cancel is None and self.sink.completed(self):
                 return None
             ending = self._ending(exit_, exc)
+            self.describe = ending.facts.stand_in
             self.sink.ended(self, ending)
             return ending.verdict
         except Exception as fault:  # noqa: BLE001 - ours: the host's call goes on
             self.sink.faults.note("call.end", fault)
+            self.sink.lost(self)
             return None
         finally:
-            # The record may be kept for the upstream's close; the host's objects are not.
+            # A context that somebody copied may keep the record; the host's objects go.
+            if exit_ is Exit.RETURNED:
+                self.describe = _NOBODY.stand_in
             self.driver = self.parent = self.cancel = self.stream = self.watch = None
             self.awaited = _nothing
 
@@ -251,17 +264,19 @@ class Call:
         cancel_delivered = self.cancel_delivered if cancelled else None
         came = _first_of(self.disconnect, cancel_delivered, self.driver_done_at, self.closing_since)
         came = now if came is None else came
+        rise = self.rise()
         verdict = classify(
             Evidence(
                 exit=exit_,
-                cancelling_rise=self.rise(),
+                cancelling_rise=rise,
                 delivered=self.cancel is not None,
                 cancelled_within=cancelled_within(exc) is not None,
                 chunks=self.chunks,
                 closing=self.closing_since is not None,
                 deadline=deadline_expired(self.driver, since=self.start)
+                or deadline_expired(running_task(), since=self.start)
                 or scope_expired(self.cancel),
-                shutdown=self.shutdown,
+                shutdown=self.shutdown or (rise > 0 and shutting_down(sys._getframe(1))),
                 disconnect=self.signal,
                 driver_done=self.driver_done_at is not None,
                 by_guard=self.by_guard,

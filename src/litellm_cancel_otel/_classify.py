@@ -50,7 +50,7 @@ def _external(seen: Evidence) -> Verdict:
 def _source(seen: Evidence) -> Source:
     if seen.disconnect is not None:
         return Source.CLIENT_DISCONNECT
-    if seen.exit is Exit.CANCELLED:
+    if _told_to_stop(seen):
         if seen.shutdown:
             return Source.SHUTDOWN
         return Source.DEADLINE if seen.deadline else Source.TASK_CANCEL
@@ -58,6 +58,17 @@ def _source(seen: Evidence) -> Source:
     if seen.exit is Exit.DROPPED or seen.by_guard:
         return Source.ABANDONED
     return Source.ACLOSE
+
+
+def _told_to_stop(seen: Evidence) -> bool:
+    """Return whether a cancel of its driver's is why the call ended.
+
+    It may have reached the driver in an await of its own, between two chunks: then the stream is
+    closed or dropped as the driver unwinds.
+    """
+    if seen.exit is Exit.CANCELLED:
+        return True
+    return seen.cancelling_rise > 0 and not seen.driver_done and not seen.by_guard
 
 
 def _phase(seen: Evidence) -> Phase:
@@ -69,7 +80,7 @@ def _phase(seen: Evidence) -> Phase:
 def _signal(seen: Evidence) -> Signal:
     if seen.disconnect is not None:
         return seen.disconnect
-    if seen.exit is Exit.CANCELLED:
+    if _told_to_stop(seen):
         return Signal.CANCEL
     if seen.driver_done:
         return Signal.TASK_DONE
@@ -79,6 +90,6 @@ def _signal(seen: Evidence) -> Signal:
 def _ended_by(seen: Evidence) -> EndedBy:
     if seen.by_guard:
         return EndedBy.GUARD
-    if seen.exit is Exit.CANCELLED:
+    if seen.exit is Exit.CANCELLED or (seen.exit is Exit.DROPPED and _told_to_stop(seen)):
         return EndedBy.EXCEPTION
     return EndedBy.GC if seen.exit is Exit.DROPPED else EndedBy.ACLOSE

@@ -104,12 +104,29 @@ class Tracker:
         """Record a call's one end, and see to it that nothing stays open behind it."""
         if call.start < self._began:  # the parent process's, seen by a forked child's collector
             return
-        self._forget(call)
         parent = call.parent if isinstance(call.parent, Context) else None
         first = call.watch.first if isinstance(call.watch, Watch) else None
-        late = self.recorder.record(ending, parent, first)
+        self._forget(call)
+        late = None
+        try:
+            late = self.recorder.record(ending, parent, first)
+        except Exception as fault:  # noqa: BLE001 - an exporter of the host's may raise: we clean up all the same
+            self.faults.note("recorder", fault)
+        if ending.upstream_open:
+            self._clean_up(call, late)
+
+    def lost(self, call: Call) -> None:
+        """Clean up behind a call whose end could not be told."""
+        try:
+            self._forget(call)
+            if call.upstream is not None and call.upstream.is_open(self.clock()):
+                self._clean_up(call, None)
+        except Exception as fault:  # noqa: BLE001 - ours: nothing is left to try
+            self.faults.note("call.lost", fault)
+
+    def _clean_up(self, call: Call, late: LateClose | None) -> None:
         upstream, loop = call.upstream, call.loop
-        if upstream is None or not ending.upstream_open or loop is None:
+        if upstream is None or loop is None:
             return
         if late is not None:
             upstream.on_closed = late.closed

@@ -22,6 +22,7 @@ from .servers import Running, serving
 _BACKSTOP = 30.0
 _STILL = 0.2
 """A generator that was not asked for so long is taken for blocked by its client."""
+_SHORT = 0.005
 _STOPPED_PIECE = 100_000
 _AT_ONCE = {
     Scenario.FLOWING: 8,
@@ -42,6 +43,7 @@ class Bench:
         self._board = Board()
         self._runs: dict[str, Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._readers: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def site(self, server: Server, python: str, *, package: bool) -> AsyncIterator[Running]:
@@ -76,9 +78,12 @@ class Bench:
         clients = await asyncio.gather(*(self._ready(site, run) for run in runs))
         if runs[0].cell.scenario is not Scenario.BURST:  # whose point is that the site is busy
             await site.state()  # answered: nothing of what the clients began is left to do
+        patience = WINDOW if package else _SHORT
         for run, client in zip(runs, clients, strict=True):
             run.left = client.leave(run.cell.close)
-            await self._until(partial(_over, [run]), WINDOW if package else 0.005)
+            await self._until(partial(_over, [run]), patience)
+            if not run.over:  # then the others need not wait for each other either
+                patience = _SHORT
         await self._until(partial(_over, runs), WINDOW)
         if package:
             await self._until(lambda: all(run.has_span for run in runs), WINDOW)
@@ -120,8 +125,28 @@ class Bench:
         with suppress(TimeoutError):  # that it does not come is what the run then shows
             await self._board.until(holds, "the end", seconds)
 
-    async def take_reports(self, reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
-        """Hand each report of the site's to its run."""
+    async def take_reports(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Hand each report of a site's to its run."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._readers.add(task)
+        try:
+            await self._take_reports(reader)
+        finally:
+            self._readers.discard(task)
+            writer.close()
+
+    async def aclose(self) -> None:
+        """Wait for the last reports, which end with the sites, and stop what still watches."""
+        if self._readers:
+            await asyncio.wait(self._readers, timeout=_BACKSTOP)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _take_reports(self, reader: asyncio.StreamReader) -> None:
         while line := await reader.readline():
             report = json.loads(line)
             self._runs[report["run"]].take(report)
@@ -180,15 +205,12 @@ async def open_bench() -> AsyncIterator[Bench]:
         }
         bench = Bench(providers, address)
         server = await asyncio.start_unix_server(bench.take_reports, address, limit=1 << 20)
-        stack.push_async_callback(_closed, server)
         tasks = [asyncio.create_task(bench.take_exchanges(one)) for one in providers.values()]
         try:
             yield bench
         finally:
+            server.close()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _closed(server: asyncio.Server) -> None:
-    server.close()
+            await bench.aclose()

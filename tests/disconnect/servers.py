@@ -91,7 +91,7 @@ async def serving(
             env={
                 **os.environ,
                 "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-                "PYTHONPATH": str(ROOT),
+                "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "src"))),
                 **environ,
             },
             stdout=output,

@@ -12,12 +12,10 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from grafana_stack import Prometheus
-from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from grafana_stack import Prometheus, missing
 from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.resources import Resource
-from prometheus_client import CollectorRegistry, start_http_server
 
 from litellm_cancel_otel import _semconv as sc
 from litellm_cancel_otel._records import Action, EndedBy, Phase, Reason, Signal, Source
@@ -73,6 +71,11 @@ class Replica:
     faults: set[str] = field(default_factory=set)
 
     def __enter__(self) -> Self:
+        try:
+            from opentelemetry.exporter.prometheus import PrometheusMetricReader
+            from prometheus_client import CollectorRegistry, start_http_server
+        except ModuleNotFoundError as exc:
+            missing(f"{exc.name} is not installed")
         self._random = random.Random(self.seed)
         registry = CollectorRegistry()
         resource = Resource({"service.name": SERVICE, "service.instance.id": self.name})

@@ -4,14 +4,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 import pytest
 from grafana_boards import RULES, Target, chosen, names_read, targets
-from grafana_stack import Prometheus, free_port, impatient, wait_until
+from grafana_stack import Prometheus, free_port, impatient, missing, wait_until
 
 from litellm_cancel_otel import _semconv as sc
-from litellm_cancel_otel._dashboards.names import series
-from litellm_cancel_otel._dashboards.telemetry import FOREIGN
+from litellm_cancel_otel._dashboards.names import FOREIGN, series
 
 NEVER = {sc.SWALLOWED, sc.STREAMS_STUCK, sc.UNDELIVERED}
 """What does not happen in the demo, which cleans up at once."""
@@ -32,6 +32,8 @@ SEEN = (
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """A Prometheus that scrapes the demo under load."""
+    if find_spec("prometheus_client") is None:
+        missing("prometheus_client is not installed")
     home, port = tmp_path_factory.mktemp("demo"), free_port()
     command = [sys.executable, "-m", "litellm_cancel_otel", "demo", "--load", "100"]
     command += ["--rate", "10", "--prometheus", str(port), "--for", "1"]

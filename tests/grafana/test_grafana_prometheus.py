@@ -13,8 +13,7 @@ from grafana_boards import (
 from grafana_load import Loaded
 
 from litellm_cancel_otel import _semconv as sc
-from litellm_cancel_otel._dashboards.names import family, series
-from litellm_cancel_otel._dashboards.telemetry import FOREIGN
+from litellm_cancel_otel._dashboards.names import FOREIGN, family, series
 
 FOREIGN_NAMES = {name for metric in FOREIGN for name in series(metric)}
 """Of the SDK and the Collector, neither of which is here to say them; all others must exist."""

@@ -12,6 +12,13 @@ from .. import _semconv as sc
 
 _UNITS: Final = {"s": "seconds"}
 
+PROCESSED: Final = sc.Metric("otel.sdk.processor.span.processed", "counter", "{span}", "")
+EXPORTED: Final = sc.Metric("otel.sdk.exporter.span.exported", "counter", "{span}", "")
+REFUSED: Final = sc.Metric("otelcol_receiver_refused_spans", "counter", "{span}", "")
+FAILED: Final = sc.Metric("otelcol_exporter_send_failed_spans", "counter", "{span}", "")
+FOREIGN: Final = (PROCESSED, EXPORTED, REFUSED, FAILED)
+"""What the OpenTelemetry SDK and the Collector say of themselves."""
+
 
 def label(attribute: str) -> str:
     """Return an attribute's label."""

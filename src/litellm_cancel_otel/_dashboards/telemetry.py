@@ -3,17 +3,10 @@
 from .. import _semconv as sc
 from . import style
 from .frame import CALLS, REPLICAS, SHOWN, Board, Row
-from .names import family
+from .names import EXPORTED, FAILED, PROCESSED, REFUSED, family
 from .panels import areas, grid, lines, tile
 from .parts import About, Column, Line, Panel
 from .promql import INSTANCE, JOB, Source, differs, equal, matches, share
-
-PROCESSED = sc.Metric("otel.sdk.processor.span.processed", "counter", "{span}", "")
-EXPORTED = sc.Metric("otel.sdk.exporter.span.exported", "counter", "{span}", "")
-REFUSED = sc.Metric("otelcol_receiver_refused_spans", "counter", "{span}", "")
-FAILED = sc.Metric("otelcol_exporter_send_failed_spans", "counter", "{span}", "")
-FOREIGN = (PROCESSED, EXPORTED, REFUSED, FAILED)
-"""What the OpenTelemetry SDK and the Collector say of themselves."""
 
 COLLECTOR = Source("$__rate_interval")
 

@@ -203,6 +203,7 @@ def _returned(result: Any) -> Any:
         return watch_result(result, call)
     except Exception as fault:  # noqa: BLE001 - ours: the caller gets LiteLLM's own result
         call.sink.faults.note("stream.watch", fault)
+        call.upstream = None  # it may be a stream that goes on, unwatched: not ours to close
         call.end(Exit.RETURNED)
         return result
 

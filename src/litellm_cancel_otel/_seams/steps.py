@@ -136,6 +136,8 @@ class ChunkStep(Step):
             call.due = math.inf
             return False
         suspended, call.due = not call.due, now + interval
+        if type(self.coro) is _Held:  # the loop has run for this chunk, however long it took
+            return False
         if suspended and call.disconnect is None:
             return False
         call.chunks -= 1  # it is taken again when the loop has run

@@ -14,6 +14,8 @@ from collections.abc import AsyncGenerator, Coroutine
 from functools import lru_cache
 from typing import Any
 
+from litellm import CustomStreamWrapper
+
 from .._call import Call
 from .._evidence import running_task
 from .._records import Exit
@@ -84,7 +86,7 @@ def _make_watched_type(cls: type) -> type:
 
     def substitute(self: Any, exc: BaseException) -> Coroutine[Any, Any, Any]:
         call = getattr(self, STEP).call
-        if not hasattr(self, "completion_stream"):
+        if not isinstance(self, CustomStreamWrapper):
             return _raise(mapped_error(call, exc))
         # Asked once more, LiteLLM's stream meets the error where it reads from the provider, and
         # logs, maps and falls back as it does for any other.

@@ -19,6 +19,8 @@ Read = Callable[[], Streams | Metrics]
 
 def run(read: Read, interval: float) -> None:
     """Show frames on the terminal until ``q`` or Ctrl-C."""
+    for name in ("COLUMNS", "LINES"):  # the terminal knows better, and when it is resized
+        os.environ.pop(name, None)
     console = Console(highlight=False)
     keys = sys.stdin.fileno()
     with _single_keys(keys), Live(console=console, screen=True, auto_refresh=False) as live:

@@ -61,11 +61,11 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}" + ("" if number == 1 else "es" if what.endswith("s") else "s")
 
 
-def _title(first: str, opened: int, stuck: int, width: int) -> Text:
-    parts = [first, f"{opened} open", f"{stuck} stuck"]
-    line = _line(*parts, *(["q leaves"] if width >= WIDE else []), style="bold")
+def _title(opened: int, stuck: int, where: str, width: int) -> Text:
+    parts = [f"{opened} open", f"{stuck} stuck", where, *(["q leaves"] if width >= WIDE else [])]
+    line = _line(*parts, style="bold")
     if stuck:
-        line.highlight_words([parts[-1]], style="red")
+        line.highlight_words([parts[1]], style="red")
     return line
 
 
@@ -77,20 +77,28 @@ def _streams(reading: Streams, width: int, height: int) -> Iterator[RenderableTy
     stuck = [one for one in every if one[1].stuck is not None]
     others = [one for one in every if one[1].stuck is None]
     processes = _count(len(reading.processes), "process")
-    lines = [_title(processes, len(every), len(stuck), width)]
-    lines += [_line(f"silent: {clean(one)}", style="dim") for one in reading.silent]
+    lines = [_title(len(every), len(stuck), processes, width)]
+    if reading.silent:
+        lines.append(_line(f"{len(reading.silent)} silent", clean(reading.silent[0]), style="dim"))
     stuck.sort(key=lambda one: one[1].stuck_for, reverse=True)
-    room = height - len(lines)
-    blocks = [_stuck(process, state, width) for process, state in stuck]
-    while len(blocks) > 1 and sum(map(len, blocks)) > room * 2 // 3:
-        blocks.pop()
-    lines += [line for block in blocks for line in block]
-    if len(blocks) < len(stuck):
-        lines.append(_line(f"and {len(stuck) - len(blocks)} more that are stuck", style="red"))
+    lines += _explained(stuck, width, room=max(4, (height - len(lines)) * 2 // 3))
     yield from lines
     if others:
         fits = len(others) < height - len(lines)
         yield _listed(others, width) if fits else _summed_up(others)
+
+
+def _explained(stuck: list[Open], width: int, room: int) -> Iterator[Text]:
+    """Yield what is known of the stuck streams, as many as there is room for, at least of one."""
+    for index, (process, state) in enumerate(stuck):
+        block = _stuck(process, state, width)
+        if index and len(block) > room:
+            yield _line(f"and {len(stuck) - index} more that are stuck", style="red")
+            return
+        if len(block) > room:
+            block[room - 1 : -1] = []  # what it waits for, the last line, stays
+        yield from block
+        room -= len(block)
 
 
 def _stuck(process: Process, state: StreamState, width: int) -> list[Text]:
@@ -181,7 +189,7 @@ def _metrics(reading: Metrics, width: int) -> Iterator[RenderableType]:
     models = {clean("/".join(whose)): model for whose, model in reading.models.items()}
     opened = sum(model.open for model in models.values())
     stuck = sum(sum(model.stuck.values()) for model in models.values())
-    yield _title(clean(reading.source.partition("://")[2]), opened, stuck, width)
+    yield _title(opened, stuck, clean(reading.source.partition("://")[2]), width)
     for name, model in sorted(models.items()):
         yield from _stuck_here(name, model)
     table = _table(">open", ">oldest", *_kinds(width))

@@ -1,0 +1,135 @@
+"""What one tick of the watchdog costs with 10,000 streams open: ``python benchmarks/watchdog.py``.
+
+The streams are records without a provider behind them, on a clock of the benchmark's own; every
+one gets a chunk a second and is read at once. CPU time is that of the thread that ticks, as
+``time.thread_time`` has it, so that the machine's load does not count. Beside it stands the bare
+loop: a thread that only wakes up, and one that looks at every open stream at each tick.
+"""
+
+import argparse
+import asyncio
+import os
+import statistics
+import time
+from collections.abc import Callable
+
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.trace import TracerProvider
+
+from litellm_cancel_otel import CancelTelemetry, Settings
+from litellm_cancel_otel._call import Call
+from litellm_cancel_otel._overdue import look
+from litellm_cancel_otel._records import CallFacts, Exit
+from litellm_cancel_otel._tracker import Tracker
+from litellm_cancel_otel._watchdog import Watch, Watchdog, _seen
+
+FACTS = CallFacts("chat", "openai", "gpt-4o-mini", stream=True)
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.now
+
+
+def opened(tracker: Tracker, clock: Clock) -> Call:
+    """Open a stream that somebody waits for."""
+    call = tracker.begin(lambda _: FACTS)
+    call.clock = clock
+    call.start = clock()
+    tracker.opened(call)
+    call.awaited = object
+    return call
+
+
+def cpu(work: Callable[[], object]) -> float:
+    """Return the milliseconds of this thread's CPU that something takes."""
+    before = time.thread_time()
+    work()
+    return (time.thread_time() - before) * 1_000
+
+
+def naive(dog: Watchdog, calls: list[Call]) -> None:
+    """Look at every open stream."""
+    for call in calls:
+        watch = call.watch
+        assert isinstance(watch, Watch)
+        look(_seen(call), watch.limits, watch.waited, dog._clock())
+
+
+def shown(name: str, samples: list[float]) -> None:
+    """Print a line of the table."""
+    samples = sorted(samples)
+    p99 = samples[int(len(samples) * 0.99)]
+    print(f"{name:<52} {statistics.mean(samples):8.3f} {p99:8.3f} {samples[-1]:8.3f}")
+
+
+async def measure(streams: int, ticks: int) -> None:
+    """Print what ticks cost."""
+    clock = Clock()
+    telemetry = CancelTelemetry(
+        tracer_provider=TracerProvider(),
+        meter_provider=MeterProvider(),
+        settings=Settings(watchdog_interval=60, guard=False),
+    )
+    tracker = telemetry._tracker
+    dog = tracker.watchdog
+    assert dog is not None
+    dog._clock = clock
+    print(f"{'CPU of one tick, ms':<52} {'mean':>8} {'p99':>8} {'most':>8}")
+    shown("bare loop: wakes up, no stream open", [cpu(dog.tick) for _ in range(ticks)])
+
+    calls: list[Call] = []
+    opening = 0.0
+    for _ in range(60):  # they come over a minute, as streams do
+        clock.now += 1.0
+        began = time.thread_time()
+        calls += [opened(tracker, clock) for _ in range(streams // 60)]
+        opening += time.thread_time() - began
+        _chunks(calls, clock.now)
+        dog.tick()
+        await asyncio.sleep(0)
+    samples = []
+    for _ in range(ticks):
+        clock.now += 1.0
+        _chunks(calls, clock.now)
+        samples.append(cpu(dog.tick))
+        await asyncio.sleep(0)
+    shown(f"{len(calls):,} streams open, a chunk a second each", samples)
+    shown("the same, every stream looked at", [cpu(lambda: naive(dog, calls)) for _ in range(20)])
+
+    hanging = calls[:100]
+    for second in range(90):
+        clock.now += 1.0
+        _chunks(calls[100:], clock.now)
+        taken = cpu(dog.tick)
+        if second in (59, 60, 61):
+            stuck = len(dog._stuck)
+            print(f"{f'after {second + 1} s: {stuck} streams stuck':<52} {taken:8.3f}")
+        await asyncio.sleep(0)
+    print(f"opening a stream, µs of the loop: {opening / len(calls) * 1e6:.1f}")
+    for call in calls:
+        call.end(Exit.RETURNED)
+    assert len(hanging) == 100
+    telemetry.close()
+
+
+def _chunks(calls: list[Call], now: float) -> None:
+    for call in calls:
+        call.chunks += 1
+        call.last_chunk = now
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--streams", type=int, default=10_000)
+    parser.add_argument("--ticks", type=int, default=300)
+    chosen = parser.parse_args()
+    asyncio.run(measure(chosen.streams, chosen.ticks))
