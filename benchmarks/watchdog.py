@@ -11,6 +11,8 @@ import asyncio
 import os
 import statistics
 import time
+import tracemalloc
+import weakref
 from collections.abc import Callable
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
@@ -22,6 +24,7 @@ from litellm_cancel_otel import CancelTelemetry, Settings
 from litellm_cancel_otel._call import Call
 from litellm_cancel_otel._overdue import look
 from litellm_cancel_otel._records import CallFacts, Exit
+from litellm_cancel_otel._seams.steps import STEP, FirstStep
 from litellm_cancel_otel._tracker import Tracker
 from litellm_cancel_otel._watchdog import Watch, Watchdog, _seen
 
@@ -39,14 +42,21 @@ class Clock:
         return self.now
 
 
-def opened(tracker: Tracker, clock: Clock) -> Call:
+class Owner:
+    """Stands in for the stream that the caller holds."""
+
+
+def opened(tracker: Tracker, clock: Clock) -> tuple[Call, Owner]:
     """Open a stream that somebody waits for."""
     call = tracker.begin(lambda _: FACTS)
     call.clock = clock
     call.start = clock()
+    owner = Owner()
+    step = FirstStep(call, weakref.ref(owner))
+    step.coro = object()
+    setattr(owner, STEP, step)
     tracker.opened(call)
-    call.awaited = object
-    return call
+    return call, owner
 
 
 def cpu(work: Callable[[], object]) -> float:
@@ -87,12 +97,12 @@ async def measure(streams: int, ticks: int) -> None:
     shown("bare loop: wakes up, no stream open", [cpu(dog.tick) for _ in range(ticks)])
 
     calls: list[Call] = []
-    opening = 0.0
+    owners: list[Owner] = []
     for _ in range(60):  # they come over a minute, as streams do
         clock.now += 1.0
-        began = time.thread_time()
-        calls += [opened(tracker, clock) for _ in range(streams // 60)]
-        opening += time.thread_time() - began
+        for call, owner in [opened(tracker, clock) for _ in range(streams // 60)]:
+            calls.append(call)
+            owners.append(owner)
         _chunks(calls, clock.now)
         dog.tick()
         await asyncio.sleep(0)
@@ -105,7 +115,6 @@ async def measure(streams: int, ticks: int) -> None:
     shown(f"{len(calls):,} streams open, a chunk a second each", samples)
     shown("the same, every stream looked at", [cpu(lambda: naive(dog, calls)) for _ in range(20)])
 
-    hanging = calls[:100]
     for second in range(90):
         clock.now += 1.0
         _chunks(calls[100:], clock.now)
@@ -114,11 +123,36 @@ async def measure(streams: int, ticks: int) -> None:
             stuck = len(dog._stuck)
             print(f"{f'after {second + 1} s: {stuck} streams stuck':<52} {taken:8.3f}")
         await asyncio.sleep(0)
-    print(f"opening a stream, µs of the loop: {opening / len(calls) * 1e6:.1f}")
     for call in calls:
         call.end(Exit.RETURNED)
-    assert len(hanging) == 100
     telemetry.close()
+
+
+async def measure_a_stream(streams: int) -> None:
+    """Print what the watchdog adds to one stream."""
+    print()
+    for watchdog in (False, True):
+        with CancelTelemetry(
+            tracer_provider=TracerProvider(),
+            meter_provider=MeterProvider(),
+            settings=Settings(watchdog=watchdog, watchdog_interval=60),
+        ) as telemetry:
+            clock = Clock()
+            opened(telemetry._tracker, clock)[0].end(Exit.RETURNED)
+            took = []
+            for _ in range(5):
+                began = time.thread_time()
+                for _ in range(streams):
+                    opened(telemetry._tracker, clock)[0].end(Exit.RETURNED)
+                took.append((time.thread_time() - began) / streams * 1e6)
+            tracemalloc.start()
+            kept = [opened(telemetry._tracker, clock) for _ in range(streams)]
+            size = tracemalloc.get_traced_memory()[0] / streams
+            tracemalloc.stop()
+            for call, _ in kept:
+                call.end(Exit.RETURNED)
+            name = "with" if watchdog else "without"
+            print(f"a stream {name} the watchdog: {min(took):.1f} µs, {size:.0f} bytes while open")
 
 
 def _chunks(calls: list[Call], now: float) -> None:
@@ -133,3 +167,4 @@ if __name__ == "__main__":
     parser.add_argument("--ticks", type=int, default=300)
     chosen = parser.parse_args()
     asyncio.run(measure(chosen.streams, chosen.ticks))
+    asyncio.run(measure_a_stream(1_000))

@@ -53,7 +53,7 @@ EXPECTED = {
     "cancel-body": Cancelled("CancelledError", "external", "task_cancel", "request"),
     "cancel-first-byte": Cancelled("CancelledError", "external", "task_cancel", "request"),
     "cancel-waiting": Cancelled("CancelledError", "external", "task_cancel", "streaming"),
-    "cancel-between": Cancelled("CancelledError", "external", "abandoned", "streaming", "gc", "gc"),
+    "cancel-between": Cancelled("CancelledError", "external", "task_cancel", "streaming"),
     "cancel-backlog": Cancelled("CancelledError", "external", "task_cancel", "streaming"),
     "timeout": Cancelled("TimeoutError", "external", "deadline", "streaming"),
     "wait-for": Cancelled("TimeoutError", "external", "deadline", "request"),

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 
@@ -58,7 +58,7 @@ class TestSilence:
         seen_at_half = look(slow, LIMITS, None, 30)
         assert seen_at_half.reason is None
 
-        now_waiting = look(replace(slow, waiting=True), LIMITS, seen_at_half.waited, 61)
+        now_waiting = look(slow._replace(waiting=True), LIMITS, seen_at_half.waited, 61)
 
         assert now_waiting.reason is None
         assert now_waiting.due == 61 + 15
@@ -74,27 +74,27 @@ class TestSilence:
         stuck = Seen(start=0, chunks=3, last_chunk=0, waiting=True)
         assert look(stuck, LIMITS, 3, 60).reason is Reason.NO_CHUNK
 
-        assert look(replace(stuck, chunks=4, last_chunk=65), LIMITS, 3, 66).reason is None
+        assert look(stuck._replace(chunks=4, last_chunk=65), LIMITS, 3, 66).reason is None
 
 
 class TestDisconnect:
     def test_finally_has_not_run(self) -> None:
         seen = Seen(start=0, chunks=3, last_chunk=9, waiting=True, disconnect=10)
-        seen = replace(seen, chunks_at_disconnect=3)
+        seen = seen._replace(chunks_at_disconnect=3)
 
         assert look(seen, LIMITS, None, 14.9) == Look(due=15, waited=None)
         assert look(seen, LIMITS, None, 15) == Look(15, None, Reason.AFTER_DISCONNECT, 10)
 
     def test_draining_is_as_patient_as_any_stream(self) -> None:
         seen = Seen(start=0, chunks=9, last_chunk=20, waiting=True, disconnect=10)
-        seen = replace(seen, chunks_at_disconnect=3)
+        seen = seen._replace(chunks_at_disconnect=3)
 
         assert look(seen, LIMITS, None, 79).reason is None
         assert look(seen, LIMITS, None, 80) == Look(80, None, Reason.AFTER_DISCONNECT, 20)
 
     def test_held_after_a_last_chunk_is_not_draining(self) -> None:
         seen = Seen(start=0, chunks=4, last_chunk=11, waiting=False, disconnect=10)
-        seen = replace(seen, chunks_at_disconnect=3)
+        seen = seen._replace(chunks_at_disconnect=3)
 
         assert look(seen, LIMITS, None, 15.9).due == 16
         assert look(seen, LIMITS, None, 16).reason is Reason.AFTER_DISCONNECT
@@ -213,11 +213,11 @@ class Stream:
         seen = self.seen
         match what:
             case "ask":
-                self.seen = replace(seen, waiting=True)
+                self.seen = seen._replace(waiting=True)
             case "chunk":
-                self.seen = replace(seen, waiting=False, chunks=seen.chunks + 1, last_chunk=now)
+                self.seen = seen._replace(waiting=False, chunks=seen.chunks + 1, last_chunk=now)
             case "disconnect":
-                self.seen = replace(seen, disconnect=now, chunks_at_disconnect=seen.chunks)
+                self.seen = seen._replace(disconnect=now, chunks_at_disconnect=seen.chunks)
             case "end":
                 self.ended = True
 

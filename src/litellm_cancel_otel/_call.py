@@ -55,7 +55,7 @@ class Sink(Protocol):
 class Watch(Protocol):
     """What the watchdog keeps of one open stream."""
 
-    found: list[Stuck]
+    found: tuple[Stuck, ...]
     """The times that it was found stuck."""
 
     def changed(self) -> None:
@@ -301,7 +301,7 @@ class Call:
             upstream_open=upstream_open,
             undelivered=self._undelivered(),
             actions=tuple(self.actions),
-            stuck=() if watch is None else tuple(watch.found),
+            stuck=() if watch is None else watch.found,
             loop_lag=None if watch is None else watch.blocked(came, now),
             swallowed_in=self.thrown_in,
             cancel_message=message_of(self.cancel) if self.sink.cancel_messages else None,

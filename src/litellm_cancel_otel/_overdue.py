@@ -7,7 +7,6 @@ next chunk long after the last one came, and then the provider has had no time a
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -22,20 +21,17 @@ class Limits(NamedTuple):
     first_chunk: float
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """What one look sees of a stream; times in seconds of one monotonic clock."""
 
     start: float
     chunks: int = 0
     last_chunk: float | None = None
-    waiting: bool = False
-    """Somebody waits for the next chunk."""
+    waiting: bool = False  # somebody waits for the next chunk
     disconnect: float | None = None
     chunks_at_disconnect: int = 0
     driver_done: float | None = None
-    driver_failed: bool = False
-    """The driver, which is done, was cancelled or raised: it has handed the stream to nobody."""
+    driver_failed: bool = False  # it was cancelled or raised: it has handed the stream to nobody
 
 
 class Look(NamedTuple):
@@ -51,13 +47,15 @@ class Look(NamedTuple):
 
 def look(seen: Seen, limits: Limits, waited: int | None, now: float) -> Look:
     """Judge a stream; ``waited`` is what the look before this one returned."""
-    due = float("inf")
+    silence = _silence(seen, limits, waited, now)
+    if seen.driver_done is None and seen.disconnect is None:
+        return silence
+    due = silence.due
     for reason, since, limit in _clocks(seen, limits):
         if now >= since + limit:
             return Look(now, waited, reason, since)
         due = min(due, since + limit)
-    silence = _silence(seen, limits, waited, now)
-    return silence if silence.reason else silence._replace(due=min(due, silence.due))
+    return silence if silence.reason else Look(due, silence.waited)
 
 
 def _clocks(seen: Seen, limits: Limits) -> Iterator[tuple[Reason, float, float]]:

@@ -34,7 +34,6 @@ class Watch:
     """What the watchdog keeps of one open stream; the stream's loop and the thread share it."""
 
     __slots__ = (
-        "__weakref__",
         "call",
         "counted",
         "dog",
@@ -63,7 +62,7 @@ class Watch:
         """It counts among its loop's streams."""
         self.stuck: Stuck | None = None
         """Why it is stuck, where it is."""
-        self.found: list[Stuck] = []
+        self.found: tuple[Stuck, ...] = ()
         self.facts: CallFacts | None = None
         """Asked for when it is found stuck."""
         self.first: FirstSpan | None = None
@@ -251,7 +250,7 @@ class Watchdog:
     def _found(self, watch: Watch, found: Look, now: float) -> None:
         assert found.reason is not None
         watch.stuck = Stuck(found.reason, found.since, now)
-        watch.found = [*watch.found[1 - _REMEMBERED :], watch.stuck]
+        watch.found = (*watch.found[1 - _REMEMBERED :], watch.stuck)
         self._stuck[watch] = None
         self._unexplained.append(watch)
         self._count(watch, 1)
@@ -284,7 +283,7 @@ class Watchdog:
             return
         since = call.last_chunk or call.start
         stuck = replace(stuck, chain=where(call), loop_lag=watch.blocked(since, stuck.found))
-        watch.stuck = watch.found[-1] = stuck
+        watch.stuck, watch.found = stuck, (*watch.found[:-1], stuck)
         watch.facts = call.describe(call)
         if watch.first is None:
             times = Times(call.start, stuck.found, call.first_chunk, call.disconnect)
@@ -342,14 +341,14 @@ def _seen(call: Call) -> Seen:
     driver = call.driver
     done = call.driver_done_at is not None and driver is not None and driver.done()
     return Seen(
-        start=call.start,
-        chunks=call.chunks,
-        last_chunk=call.last_chunk,
-        waiting=call.awaited() is not None,
-        disconnect=call.disconnect,
-        chunks_at_disconnect=call.chunks_at_disconnect or 0,
-        driver_done=call.driver_done_at if done else None,
-        driver_failed=done and _failed(driver),
+        call.start,
+        call.chunks,
+        call.last_chunk,
+        call.awaited() is not None,
+        call.disconnect,
+        call.chunks_at_disconnect or 0,
+        call.driver_done_at if done else None,
+        done and _failed(driver),
     )
 
 

@@ -132,7 +132,7 @@ _ALL = (
         "cancel, own await",
         callers.cancelled_between,
         BURST,
-        _external(_CANCEL, Source.ABANDONED, _STREAMING, Signal.GC, EndedBy.GC),
+        _external(_CANCEL, _TASK_CANCEL, _STREAMING),
     ),
     Way(
         "cancel-backlog",
