@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 import pytest
 
 from disconnect.bench import Bench, open_bench
-from disconnect.cells import Cell, Scenario, Server, spanning_cells
+from disconnect.cells import Cell, Close, Scenario, Server, spanning_cells
 from disconnect.report import Latency
 from disconnect.runs import Observed
 from disconnect.servers import Running, installed
 from litellm_cancel_otel import _semconv as sc
+from litellm_cancel_otel._demo.fakes import FakeProvider, Script
 from telemetry import cancel_of
 
 pytestmark = pytest.mark.timeout(300)
@@ -40,6 +41,7 @@ class Measured:
 
     cells: dict[Cell, list[Observed]] = field(default_factory=dict)
     metrics: dict[Server, dict[str, float]] = field(default_factory=dict)
+    background: dict[Server, Observed] = field(default_factory=dict)
     clients: Counter[Server] = field(default_factory=Counter)
 
     def of(self, cell: Cell) -> list[Observed]:
@@ -58,7 +60,11 @@ def measured() -> Measured:
 async def measure() -> Measured:
     """Start all servers together, as that takes longest, and run one cell after another."""
     found = Measured()
-    async with open_bench() as bench, AsyncExitStack() as stack:
+    async with (
+        FakeProvider(Script(hang_at=2)) as provider,
+        open_bench() as bench,
+        AsyncExitStack() as stack,
+    ):
         sites = await asyncio.gather(
             *(
                 stack.enter_async_context(bench.site(server, sys.executable, package=True))
@@ -71,6 +77,8 @@ async def measure() -> Measured:
                 if cell.server is site.server:
                     found.cells[cell] = await _run(bench, site, cell, found)
             found.metrics[site.server] = (await site.state())["metrics"]
+            cell = Cell(site.server, 1, Scenario.SILENT, Close.FIN, "openai")
+            found.background[site.server] = await bench.run_in_background(site, cell, provider)
     return found
 
 
@@ -138,6 +146,17 @@ def test_span_tells_what_was_measured(measured: Measured, cell: Cell) -> None:
         assert said >= 0
         if one.learned is not None:  # from the server's word on; the client left before it
             assert said <= one.unwound - one.learned + 0.02
+
+
+@every_server
+def test_call_after_the_response_goes_on(measured: Measured, server: Server) -> None:
+    if server not in measured.background:
+        pytest.skip(f"{server} is not installed")
+    observed = measured.background[server]
+
+    assert observed.unwound is not None
+    assert observed.exception is None
+    assert observed.spans == ()  # it completed
 
 
 @every_server

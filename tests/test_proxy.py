@@ -22,7 +22,6 @@ from litellm_cancel_otel._demo.fakes import (
     litellm_kwargs,
 )
 from otlp_sink import ReceivedSpan
-from proxy.dropping_session import DROPS_AT_CONNECT, DROPS_IN_BODY
 from proxy.running import BACKSTOP, Client, RunningProxy, exchange_of
 
 REQUIRE_ALL = os.environ.get("LITELLM_CANCEL_OTEL_REQUIRE_ALL") == "1"
@@ -32,6 +31,7 @@ pytestmark = pytest.mark.skipif(
     reason="the LiteLLM Proxy is not installed: pip install 'litellm[proxy]'",
 )
 
+DROPS_AT_CONNECT, DROPS_IN_BODY = "drop-connect", "drop-body"
 OUR_LINE = "litellm_cancel_otel.proxy_handler"
 NEVER = "3600000"
 REPEATS = 5

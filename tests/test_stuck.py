@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import uvicorn
-from calling import chat
+from calling import chat, text_of
 from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 from telemetry import Telemetry
@@ -21,6 +21,9 @@ from litellm_cancel_otel._await_chain import await_chain
 from litellm_cancel_otel._demo.fakes import Script, ThreadedFakeProvider, aclose_litellm_clients
 
 LIMIT, TICK = 1.0, 0.25
+HANGS_AT = 2
+"""Pieces after which the provider is silent."""
+
 FLOOD = b"." * 50_000_000
 """More than every buffer between the server and its client holds."""
 
@@ -42,8 +45,11 @@ async def floods(stream: Any) -> AsyncIterator[bytes]:
 
 async def drains(stream: Any) -> AsyncIterator[bytes]:
     async def reads_on() -> None:
-        async for _ in stream:
-            begun.set()
+        pieces = 0
+        async for chunk in stream:
+            pieces += bool(text_of(chunk))
+            if pieces == HANGS_AT:
+                begun.set()
 
     begun = asyncio.Event()
     task = asyncio.create_task(reads_on())
@@ -195,7 +201,7 @@ pytestmark = pytest.mark.usefixtures("cleared")
 
 @pytest.mark.settings(watchdog_interval=TICK, stuck_no_chunk=LIMIT)
 def test_no_chunk(telemetry: Telemetry) -> None:
-    with Site(Script(hang_at=2)) as site:
+    with Site(Script(hang_at=HANGS_AT)) as site:
         client = site.get("answers")
 
         said = assert_found(telemetry, "no_chunk")
@@ -211,7 +217,7 @@ def test_no_chunk(telemetry: Telemetry) -> None:
 
 @pytest.mark.settings(watchdog_interval=TICK, stuck_after_disconnect=LIMIT)
 def test_after_disconnect(telemetry: Telemetry) -> None:
-    with Site(Script(hang_at=2)) as site:
+    with Site(Script(hang_at=HANGS_AT)) as site:
         site.get("drains").go()
 
         said = assert_found(telemetry, "after_disconnect")
@@ -239,7 +245,7 @@ def test_orphaned(telemetry: Telemetry, no_collector: None) -> None:
 
 @pytest.mark.settings(watchdog_interval=0.1, stuck_no_chunk=LIMIT)
 def test_blocked_loop_says_so(telemetry: Telemetry) -> None:
-    with Site(Script(hang_at=2)) as site:
+    with Site(Script(hang_at=HANGS_AT)) as site:
         client = site.get("answers")
         wait_until(lambda: telemetry.points(sc.LOOP_LAG))  # the loop is known
         site.run_in_loop(lambda: time.sleep(2 * LIMIT))
@@ -254,7 +260,7 @@ def test_blocked_loop_says_so(telemetry: Telemetry) -> None:
 
 @pytest.mark.settings(watchdog_interval=TICK, stuck_no_chunk=LIMIT)
 def test_close_does_not_wait_for_what_is_stuck(telemetry: Telemetry) -> None:
-    with Site(Script(hang_at=2)) as site:
+    with Site(Script(hang_at=HANGS_AT)) as site:
         clients = [site.get("answers") for _ in range(3)]
         wait_until(lambda: stuck(telemetry) == {"no_chunk": 3})
         dog = telemetry.tracker.watchdog

@@ -609,7 +609,8 @@ class TestSnapshot:
         (without,) = snapshot(telemetry.tracker, call.start + 100)
 
         assert (state.provider, state.model, state.operation) == ("openai", "gpt-4o-mini", "chat")
-        assert (state.phase, state.stuck, state.age) == (Phase.STREAMING, Reason.NO_CHUNK, 100)
+        assert (state.phase, state.stuck) == (Phase.STREAMING, Reason.NO_CHUNK)
+        assert state.age == pytest.approx(100)
         assert state.call_id == "this-one"
         assert state.chain[-1].file.startswith(("aiohttp/", "asyncio/", "anyio/"))
         assert without.chain == ()

@@ -80,6 +80,7 @@ class Call:
 
     __slots__ = (
         "__weakref__",
+        "_driver_done_at",
         "actions",
         "attempt_failed",
         "awaited",
@@ -95,7 +96,6 @@ class Call:
         "describe",
         "disconnect",
         "driver",
-        "driver_done_at",
         "due",
         "ended",
         "first_chunk",
@@ -124,6 +124,7 @@ class Call:
         """The context in which the call was made, for the span's parent."""
         self.clock = sink.clock
         self.start = self.clock()
+        self.watch: Watch | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
         self.is_stream = False
         self.ended = False
@@ -153,7 +154,7 @@ class Call:
         self.shutdown = False
         self.closing_since: float | None = None
         self.chunks_at_disconnect: int | None = None
-        self.driver_done_at: float | None = None
+        self._driver_done_at: float | None = None
         self.by_guard = False
         """The guard is closing it."""
         self.actions: list[tuple[str, float]] = []
@@ -165,14 +166,24 @@ class Call:
         """Where the caller's cancel was thrown in."""
         self.awaited: Callable[[], object | None] = _nothing
         """Returns what somebody awaits in the next chunk's place; None where nobody does."""
-        self.watch: Watch | None = None
+
+    @property
+    def driver_done_at(self) -> float | None:
+        """When the driver ended, where the stream has not; the watchdog hears of it."""
+        return self._driver_done_at
+
+    @driver_done_at.setter
+    def driver_done_at(self, at: float | None) -> None:
+        self._driver_done_at = at
+        if at is not None and self.watch is not None:
+            self.watch.changed()
 
     def drive(self, task: "asyncio.Task[object] | None") -> None:
         """Note the task that drives the call from now on."""
         before, self.driver = self.driver, task
         self.baseline = cancelling_delivered(task)
         self.loop = None if task is None else task.get_loop()
-        self.driver_done_at = None
+        self._driver_done_at = None
         if self.is_stream and not self.ended:
             self.sink.driven(self, before)
 

@@ -80,7 +80,7 @@ class Tracker:
         """Take a stream that another task asks for chunks than before."""
         if self.guard is not None:
             self.guard.driven(call, before)
-        if isinstance(call.watch, Watch):
+        elif isinstance(call.watch, Watch):
             call.watch.driven(call.driver, before)
 
     def acted(self, call: Call, action: str) -> None:

@@ -79,7 +79,7 @@ class Watch:
         return lag if lag >= BLOCKED else None
 
     def driven(self, task: "asyncio.Task[object] | None", before: object) -> None:
-        """Follow the stream's driver."""
+        """Follow the stream's driver, where the guard does not."""
         if isinstance(before, asyncio.Future):
             before.remove_done_callback(self._driver_done)
         if task is not None:
@@ -94,11 +94,8 @@ class Watch:
 
     def _driver_done(self, task: "asyncio.Future[object]") -> None:
         call = self.call
-        if call is None or call.driver is not task:
-            return
-        if call.driver_done_at is None:
+        if call is not None and call.driver is task:
             call.driver_done_at = call.clock()
-        self.changed()
 
 
 class Watchdog:

@@ -6,13 +6,13 @@ import argparse
 import asyncio
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from itertools import product
 from pathlib import Path
 
-from .bench import Bench, open_bench
+from .bench import open_bench
 from .cells import Cell, Server, every_cell, spanning_cells
 from .report import Sample, write_csv, write_document
-from .runs import Observed
 from .servers import ROOT
 
 DOCUMENT = ROOT / "docs" / "disconnects.md"
@@ -44,35 +44,30 @@ def litellm_of(python: str) -> str:
     return done.stdout.strip()
 
 
-async def measure(pythons: Sequence[str], cells: Sequence[Cell], repeats: int) -> list[Sample]:
+async def measure(
+    pythons: Sequence[str], cells: Sequence[Cell], repeats: int
+) -> AsyncIterator[Sample]:
     """Run the cells on every interpreter, with the package and without."""
-    samples: list[Sample] = []
     async with open_bench() as bench:
         for python in pythons:
             version = await asyncio.to_thread(litellm_of, python)
-            for server in Server:
+            for server, package in product(Server, (True, False)):
                 mine = [cell for cell in cells if cell.server is server]
-                for package in (True, False):
-                    found = await _tried(bench, server, python, mine, repeats, package)
-                    samples += [Sample(version, package, one) for one in found]
-                    print(f"litellm {version}, {server}, {package=}: {len(found)}", flush=True)
-    return samples
+                clients = repeats if package else 1
+                async with bench.site(server, python, package=package) as site:
+                    found = await bench.run(site, mine, clients, package=package)
+                print(f"litellm {version}, {server}, {package=}: {len(found)}", flush=True)
+                for observed in found:
+                    yield Sample(version, package, observed)
 
 
-async def _tried(
-    bench: Bench, server: Server, python: str, cells: Sequence[Cell], repeats: int, package: bool
-) -> list[Observed]:
-    async with bench.site(server, python, package=package) as site:
-        return await bench.run(site, cells, repeats if package else 1, package=package)
-
-
-def main() -> None:
+async def run(chosen: argparse.Namespace) -> None:
     """Measure and write."""
-    chosen = arguments()
     cells = every_cell() if chosen.all else spanning_cells()
-    samples = asyncio.run(measure(chosen.python or [sys.executable], cells, chosen.repeats))
+    pythons = chosen.python or [sys.executable]
+    samples = [one async for one in measure(pythons, cells, chosen.repeats)]
     write_csv(chosen.cells, samples)
     write_document(chosen.document, samples)
 
 
-main()
+asyncio.run(run(arguments()))

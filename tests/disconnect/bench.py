@@ -23,6 +23,8 @@ _BACKSTOP = 30.0
 _STILL = 0.2
 """A generator that was not asked for so long is taken for blocked by its client."""
 _SHORT = 0.005
+_LONG_GONE = 0.1
+"""Longer than any grace."""
 _STOPPED_PIECE = 100_000
 _AT_ONCE = {
     Scenario.FLOWING: 8,
@@ -73,6 +75,26 @@ class Bench:
                 found += await self._batch(site, runs[start : start + size], package=package)
         return found
 
+    async def run_in_background(
+        self, site: Running, cell: Cell, provider: FakeProvider
+    ) -> Observed:
+        """Let a client go after its response, while a background task of the request streams on.
+
+        The provider's script falls silent; it goes on when the client has long been gone.
+        """
+        run = Run(cell)
+        self._runs[run.id] = run
+        client = Client(site.port)
+        await client.ask(f"/{cell.middleware}/background?{_query(run, provider)}")
+        exchange = await provider.next_exchange(_BACKSTOP)
+        await exchange.wait_hanging(_BACKSTOP)
+        await client.piece()
+        run.left = client.leave(cell.close)
+        await asyncio.sleep(_LONG_GONE)
+        exchange.release()
+        await self._until(lambda: run.unwound, WINDOW)
+        return run.observed()
+
     async def _batch(self, site: Running, runs: Sequence[Run], *, package: bool) -> list[Observed]:
         self._runs |= {run.id: run for run in runs}
         clients = await asyncio.gather(*(self._ready(site, run) for run in runs))
@@ -93,13 +115,8 @@ class Bench:
         cell = run.cell
         stops = cell.scenario is Scenario.STOPPED
         client = Client(site.port, reads=not stops)
-        query = {
-            "run": run.id,
-            "provider": cell.provider,
-            "base": self._providers[cell.scenario].base_url,
-            "size": _STOPPED_PIECE if stops else 10,
-        }
-        await client.ask(f"/{cell.middleware}/answer?{urlencode(query)}")
+        query = _query(run, self._providers[cell.scenario], _STOPPED_PIECE if stops else 10)
+        await client.ask(f"/{cell.middleware}/answer?{query}")
         await self._expect(lambda: run.exchange is not None, f"a call from {cell}")
         match cell.scenario:
             case Scenario.STOPPED:
@@ -167,6 +184,11 @@ class Bench:
     async def _announce_close(self, exchange: Exchange) -> None:
         await exchange.wait_closed(86_400)
         self._board.announce()
+
+
+def _query(run: Run, provider: FakeProvider, size: int = 10) -> str:
+    about = {"run": run.id, "provider": run.cell.provider, "base": provider.base_url, "size": size}
+    return urlencode(about)
 
 
 def _over(runs: Iterable[Run]) -> bool:

@@ -59,7 +59,12 @@ class Run:
     def over(self) -> bool:
         """Whether the generator is unwound and the provider's connection closed."""
         closed = self.exchange is not None and self.exchange.closed_at is not None
-        return closed and bool(self._of("finally"))
+        return closed and self.unwound
+
+    @property
+    def unwound(self) -> bool:
+        """Whether the generator is unwound."""
+        return bool(self._of("finally"))
 
     @property
     def has_span(self) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import litellm
-from fastapi import FastAPI, Request
+from fastapi import BackgroundTasks, FastAPI, Request
 from fastapi.responses import StreamingResponse
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -87,10 +87,23 @@ async def answer(run: str, provider: str, base: str, size: int) -> StreamingResp
     return StreamingResponse(pieces(run, provider, base, size))
 
 
+async def drain(run: str, provider: str, base: str) -> None:
+    """What a background task does after the response."""
+    async for _ in pieces(run, provider, base, 10):
+        pass
+
+
+async def answer_first(run: str, provider: str, base: str, tasks: BackgroundTasks) -> str:
+    """The endpoint whose call comes after its response."""
+    tasks.add_task(drain, run, provider, base)
+    return "piece"
+
+
 def wrapped_by(middleware: int) -> App:
     """Return the application with so many ``@app.middleware("http")``."""
     application = FastAPI()
     application.get("/answer")(answer)
+    application.get("/background")(answer_first)
 
     async def passing(request: Request, call_next: Any) -> Any:
         return await call_next(request)

@@ -8,7 +8,7 @@ from grafana_load import FAULTS, Loaded, Replica
 from grafana_stack import Prometheus, impatient, wait_until
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
     """Two replicas, one of them with every fault there is, scraped a dozen times."""
     home = tmp_path_factory.mktemp("prometheus")

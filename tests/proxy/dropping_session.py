@@ -9,23 +9,20 @@ from litellm.integrations.custom_logger import CustomLogger
 
 from litellm_cancel_otel._demo.dropping import DroppingTransport
 
-DROPS_AT_CONNECT = "drops-at-connect"
-DROPS_IN_BODY = "drops-in-body"
-
 
 class ByDeployment(httpx.AsyncBaseTransport):
-    """Drops the requests to two deployments, and sends every other."""
+    """Drops the requests to the deployments ``drop-connect`` and ``drop-body``, sends every other."""
 
     def __init__(self) -> None:
         self._send = DroppingTransport()
         self._drop = {
-            DROPS_AT_CONNECT: DroppingTransport("connect"),
-            DROPS_IN_BODY: DroppingTransport("body"),
+            "/drop-connect/": DroppingTransport("connect"),
+            "/drop-body/": DroppingTransport("body"),
         }
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         for deployment, transport in self._drop.items():
-            if f"/{deployment}/" in request.url.path:
+            if deployment in request.url.path:
                 return await transport.handle_async_request(request)
         return await self._send.handle_async_request(request)
 
