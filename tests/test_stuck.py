@@ -162,7 +162,7 @@ def stuck(telemetry: Telemetry) -> dict[str, int]:
 def wait_until(holds: Callable[[], object]) -> None:
     deadline = time.monotonic() + 20
     while not holds():
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.01)
 
 

@@ -11,20 +11,39 @@ from weakref import WeakKeyDictionary, WeakSet
 AsyncGenerator = AsyncGeneratorType[Any, Any]
 
 
+Holders = dict[int, AsyncGenerator]
+"""The generators by the ``id`` of what each of them holds."""
+
+
+def held_by(generator: AsyncGenerator) -> Holders:
+    """Return what a suspended generator holds."""
+    return {id(held): generator for held in _held(generator)}
+
+
+def is_suspended(generator: AsyncGenerator) -> bool:
+    """Return whether the generator is at a ``yield``, or has not begun, and has not ended.
+
+    One that runs, or awaits, has a task that will resume it.
+    """
+    return (
+        generator.ag_frame is not None and not generator.ag_running and generator.ag_await is None
+    )
+
+
+def consumers_of(stream: object, holders: Holders) -> list[AsyncGenerator]:
+    """Return the generators that hold a stream, one in the other, outermost first."""
+    return list(_chain(stream, holders))[::-1]
+
+
 def suspended_consumers(
     streams: Iterable[object], generators: Iterable[AsyncGenerator]
 ) -> dict[int, list[AsyncGenerator]]:
-    """Return for each stream's ``id`` the generators that hold it, outermost first.
-
-    Only those suspended at a ``yield``: one that runs, or awaits, has a task that will resume it.
-    One look at each generator, however many streams are asked for.
-    """
-    holders: dict[int, AsyncGenerator] = {}
+    """Return for each stream's ``id`` the generators that hold it, outermost first."""
+    holders: Holders = {}
     for generator in generators:
-        begun = generator.ag_frame is not None
-        if begun and not generator.ag_running and generator.ag_await is None:
-            holders.update((id(held), generator) for held in _held(generator))
-    return {id(stream): list(_chain(stream, holders))[::-1] for stream in streams}
+        if is_suspended(generator):
+            holders |= held_by(generator)
+    return {id(stream): consumers_of(stream, holders) for stream in streams}
 
 
 def _held(generator: AsyncGenerator) -> Iterator[object]:
@@ -43,7 +62,7 @@ def _held(generator: AsyncGenerator) -> Iterator[object]:
             yield from (one for one in inner if hasattr(type(one), "__anext__"))
 
 
-def _chain(stream: object, holders: dict[int, AsyncGenerator]) -> Iterator[AsyncGenerator]:
+def _chain(stream: object, holders: Holders) -> Iterator[AsyncGenerator]:
     seen: set[int] = set()
     holder = holders.get(id(stream))
     while holder is not None and id(holder) not in seen:

@@ -7,12 +7,22 @@ driver returned in peace, which may have handed it on to whoever holds it now.
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
+from time import perf_counter
 from typing import Any
 
 from ._call import Call
-from ._consumers import AsyncGenerator, follow_generators, generators_of, suspended_consumers
+from ._consumers import (
+    AsyncGenerator,
+    Holders,
+    consumers_of,
+    follow_generators,
+    generators_of,
+    held_by,
+    is_suspended,
+)
 from ._evidence import running_loop
 from ._faults import Faults
 from ._records import Action, Exit
@@ -22,8 +32,11 @@ from ._upstream import Upstream
 
 log = logging.getLogger("litellm_cancel_otel")
 
-_AT_ONCE = 50
-"""Closes begun in one go: the loop runs in between, so that 1,000 at once hold nobody up."""
+_A_TURN = 10
+"""What is stopped or closed in one turn of the loop, so that 1,000 at once hold nobody up."""
+
+_LOOK = 0.002
+"""Seconds that are spent in one turn of the loop on who holds what, for the same reason."""
 
 
 class Guard:
@@ -33,6 +46,7 @@ class Guard:
         self._settings = settings
         self._faults = faults
         self._orphans: dict[asyncio.AbstractEventLoop, list[Call]] = {}
+        self._to_do: dict[asyncio.AbstractEventLoop, deque[Callable[[], None]]] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._callbacks: dict[Call, tuple[asyncio.Task[object], object]] = {}
 
@@ -68,7 +82,8 @@ class Guard:
 
     def disconnected(self, request: Request, loop: asyncio.AbstractEventLoop) -> None:
         """Give the server and its framework a grace to stop the request, then stop it."""
-        loop.call_later(self._settings.orphan_grace, self._stop, request)
+        stop = partial(self._stop, request)
+        loop.call_later(self._settings.orphan_grace, self._soon, loop, stop)
 
     def _stop(self, request: Request) -> None:
         if request.finished:
@@ -114,36 +129,43 @@ class Guard:
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         """Close the orphans that nobody has taken over within the grace."""
         orphans = [one for one in self._orphans.pop(loop, []) if _nobody_drives(one)]
-        streams = {id(stream): stream for call in orphans if (stream := _stream(call)) is not None}
-        if not streams:
-            return
-        try:
-            consumers = suspended_consumers(streams.values(), generators_of(loop))
-            self._begin(loop, orphans, consumers)
-        except Exception as fault:  # noqa: BLE001 - ours: the host's loop goes on
-            self._faults.note("guard.sweep", fault)
+        if orphans:
+            self._look(loop, orphans, iter(generators_of(loop)), {})
 
-    def _begin(
+    def _look(
         self,
         loop: asyncio.AbstractEventLoop,
         orphans: list[Call],
-        consumers: dict[int, list[AsyncGenerator]],
+        generators: Iterator[AsyncGenerator],
+        holders: Holders,
     ) -> None:
-        now, later = orphans[:_AT_ONCE], orphans[_AT_ONCE:]
-        for call in now:
-            stream = _stream(call)
-            if stream is not None and _nobody_drives(call):
-                call.by_guard = True
-                call.acted(Action.CLOSED_ORPHAN)
-                self._run(loop, self._close(call, stream, consumers.get(id(stream), [])))
-        if later:
-            loop.call_soon(self._begin, loop, later, consumers)
+        """Look who holds what, for a moment in each turn; then close the orphans."""
+        until = perf_counter() + _LOOK
+        try:
+            for generator in generators:
+                if is_suspended(generator):
+                    holders.update(held_by(generator))
+                    if perf_counter() > until:
+                        loop.call_soon(self._look, loop, orphans, generators, holders)
+                        return
+        except Exception as fault:  # noqa: BLE001 - ours: what was found so far has to do
+            self._faults.note("guard.look", fault)
+        for call in orphans:
+            self._soon(loop, partial(self._close_orphan, loop, call, holders))
+
+    def _close_orphan(self, loop: asyncio.AbstractEventLoop, call: Call, holders: Holders) -> None:
+        stream = _stream(call)
+        if stream is not None and _nobody_drives(call):
+            call.by_guard = True
+            call.acted(Action.CLOSED_ORPHAN)
+            self._run(loop, self._close(call, stream, consumers_of(stream, holders)))
 
     async def _close(self, call: Call, stream: object, consumers: list[AsyncGenerator]) -> None:
         try:
             async with asyncio.timeout(self._settings.close_timeout):
                 for generator in consumers:
-                    await _aclose(generator)
+                    if is_suspended(generator):  # it was; somebody may have resumed it since
+                        await _aclose(generator)
                 if not call.ended:
                     await stream.aclose()  # type: ignore[attr-defined]  # a watched stream has one
         except TimeoutError:
@@ -178,6 +200,27 @@ class Guard:
             )
         except Exception as fault:  # noqa: BLE001 - the provider's side may fail in any way as it closes
             self._faults.note("upstream.close", fault)
+
+    # The loop
+
+    def _soon(self, loop: asyncio.AbstractEventLoop, act: Callable[[], None]) -> None:
+        to_do = self._to_do.setdefault(loop, deque())
+        to_do.append(act)
+        if len(to_do) == 1:
+            loop.call_soon(self._take_turn, loop)
+
+    def _take_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        to_do = self._to_do[loop]
+        for _ in range(min(len(to_do), _A_TURN)):
+            try:
+                to_do[0]()
+            except Exception as fault:  # noqa: BLE001 - ours: the host's loop goes on
+                self._faults.note("guard.act", fault)
+            to_do.popleft()
+        if to_do:
+            loop.call_soon(self._take_turn, loop)
+        else:
+            del self._to_do[loop]
 
     def _run(self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> None:
         task = loop.create_task(work)

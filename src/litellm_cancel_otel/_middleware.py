@@ -142,8 +142,13 @@ class _Listener:
                 return message
             if self._reading is None:
                 return await self._read_for_app()
-            # Shielded: the application may be cancelled, and read again later.
-            await asyncio.shield(self._reading)
+            reading = self._reading
+            if not reading.done():
+                # Shielded: the application may be cancelled, and read again later.
+                await asyncio.shield(reading)
+            # Its callback may not have had its turn: a done task is awaited without a pause, so
+            # that waiting for that here would never end.
+            self._was_read(reading)
 
     def close(self) -> None:
         """Stop listening."""
@@ -179,6 +184,8 @@ class _Listener:
         return await self._receive()
 
     def _was_read(self, reading: "asyncio.Task[Message]") -> None:
+        if self._reading is not reading:
+            return  # seen to already
         self._reading = None
         if reading.cancelled() or reading.exception() is not None:
             self._listening = False  # the application, should it read, gets the server's own word

@@ -14,7 +14,7 @@ from typing import Final
 
 from ._await_chain import await_chain
 from ._call import Call
-from ._consumers import generators_of, suspended_consumers
+from ._consumers import consumers_of, generators_of, holders_of
 from ._faults import Faults
 from ._instruments import Key
 from ._loop_lag import BLOCKED, LoopLag
@@ -330,7 +330,7 @@ def where(call: Call) -> tuple[Place, ...]:
     stream = None if call.stream is None else call.stream()
     if stream is None or loop is None:
         return ()
-    held = suspended_consumers([stream], generators_of(loop)).get(id(stream), [])
+    held = consumers_of(stream, holders_of(generators_of(loop)))
     return tuple(place for generator in held for place in await_chain(generator))
 
 

@@ -10,9 +10,10 @@ from typing import Any
 from litellm_cancel_otel._demo.fakes.board import Board
 
 Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _EMPTY = {"type": "http.request", "body": b"", "more_body": False}
 
@@ -55,7 +56,7 @@ class Served:
         }
         self.task = asyncio.create_task(self._run(app, scope))
 
-    async def _run(self, app: App, scope: MutableMapping[str, Any]) -> None:
+    async def _run(self, app: App, scope: Scope) -> None:
         await app(scope, self._receive, self._send)
 
     def leave(self) -> None:

@@ -11,7 +11,7 @@ from litellm_cancel_otel._demo.dropping import DroppingTransport
 
 
 class ByDeployment(httpx.AsyncBaseTransport):
-    """Drops the requests to the deployments ``drop-connect`` and ``drop-body``, sends every other."""
+    """Drops requests to the deployments ``drop-connect`` and ``drop-body``, sends every other."""
 
     def __init__(self) -> None:
         self._send = DroppingTransport()

@@ -128,13 +128,14 @@ async def close(call: Call, closing: Coroutine[Any, Any, Any]) -> None:
     try:
         await Step(closing, call.thrown)
     except BaseException as exc:  # the host's: noted, and the same object raised again
-        told_to_stop = isinstance(exc, CancelledError) and call.rise() > 0
+        # The guard's own limit on a close tells the guard's task to stop, not the stream's.
+        told_to_stop = isinstance(exc, CancelledError) and call.rise() > 0 and not call.by_guard
         call.end(Exit.CANCELLED if told_to_stop else Exit.CLOSED, exc)
         raise
     cancel = call.cancel
     if cancel is not None and call.rise() > 0:
         # LiteLLM's aclose catches a cancel too. It has closed by now; the cancel is passed on.
-        call.end(Exit.CANCELLED, cancel)
+        call.end(Exit.CLOSED if call.by_guard else Exit.CANCELLED, cancel)
         raise cancel
     call.end(Exit.CLOSED)
 

@@ -4,6 +4,7 @@ Every HTTP client that LiteLLM uses for its providers sends through ``httpx.Asyn
 (openai 3 through its fork, ``httpx2``), aiohttp's sessions too, behind a transport of LiteLLM's.
 """
 
+import asyncio
 import importlib
 import importlib.util
 from collections.abc import Callable
@@ -84,6 +85,9 @@ def _watched_stream(cls: Any) -> Any:
         def __aiter__(self) -> Any:
             # Nothing of ours stands in the way of the bytes.
             self._end.body = body = self._inner.__aiter__()
+            call, task = CURRENT.get(), running_task()
+            if call is not None and call.driver is not task:
+                self._end.reader = task
             return body
 
         async def aclose(self) -> None:
@@ -103,7 +107,7 @@ class _ResponseEnd:
     httpx a body whose ``aclose`` never reaches the connection: only aiohttp's own close does.
     """
 
-    __slots__ = ("_aiohttp", "_clock", "_httpcore", "_response", "_upstream", "body")
+    __slots__ = ("_aiohttp", "_clock", "_httpcore", "_response", "_upstream", "body", "reader")
 
     def __init__(self, response: Any, upstream: Upstream, clock: Callable[[], float]) -> None:
         self._response = response
@@ -111,6 +115,8 @@ class _ResponseEnd:
         self._clock = clock
         self.body: Any = None
         """The body's iterator, once somebody reads it."""
+        self.reader: asyncio.Task[object] | None = None
+        """The task that reads it, where that is not the call's own but one of LiteLLM's."""
         stream = response.stream
         while (inner := getattr(stream, "_stream", None)) is not None:
             stream = inner
@@ -124,7 +130,9 @@ class _ResponseEnd:
         return getattr(self._httpcore, "_closed", False) is True
 
     def is_read(self) -> bool:
-        """Return whether somebody is reading the body at this moment."""
+        """Return whether somebody is reading the body, or will go on when there is room again."""
+        if self.reader is not None and not self.reader.done():
+            return True
         return getattr(self.body, "ag_running", False) is True
 
     def stream_closed(self) -> None:
