@@ -26,7 +26,8 @@ from litellm_cancel_otel._overdue import look
 from litellm_cancel_otel._records import CallFacts, Exit
 from litellm_cancel_otel._seams.steps import STEP, FirstStep
 from litellm_cancel_otel._tracker import Tracker
-from litellm_cancel_otel._watchdog import Watch, Watchdog, _seen
+from litellm_cancel_otel._watch import Watch, seen
+from litellm_cancel_otel._watchdog import Watchdog
 
 FACTS = CallFacts("chat", "openai", "gpt-4o-mini", stream=True)
 
@@ -71,7 +72,7 @@ def naive(dog: Watchdog, calls: list[Call]) -> None:
     for call in calls:
         watch = call.watch
         assert isinstance(watch, Watch)
-        look(_seen(call), watch.limits, watch.waited, dog._clock())
+        look(seen(call), watch.limits, watch.waited, dog._clock())
 
 
 def shown(name: str, samples: list[float]) -> None:

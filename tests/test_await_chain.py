@@ -1,4 +1,4 @@
-"""What a task waits for: every kind of awaitable is walked through, and nothing but places is told."""
+"""What a task waits for: through every kind of awaitable, and nothing but places is told."""
 
 import asyncio
 import os
@@ -9,12 +9,12 @@ from types import FunctionType
 from typing import Any
 
 import pytest
-from calling import chat, silent
-from telemetry import Telemetry
 
+from calling import chat, silent
 from litellm_cancel_otel._await_chain import DEPTH, await_chain
 from litellm_cancel_otel._demo.fakes import FakeProvider, Script
 from litellm_cancel_otel._records import Place
+from telemetry import Telemetry
 
 pytestmark = pytest.mark.every_loop
 
@@ -196,8 +196,7 @@ def made_in(filename: str, module: str) -> Callable[[], Awaitable[None]]:
 @pytest.mark.parametrize(
     ("filename", "module", "shown"),
     [
-        ("/home/jane/venv/lib/site-packages/httpcore/_async/http11.py",)
-        + ("httpcore._async.http11", "httpcore/_async/http11.py"),
+        ("/home/jane/venv/lib/site-packages/httpx/_models.py", "httpx._models", "httpx/_models.py"),
         ("/home/jane/work/app/__init__.py", "app", "app/__init__.py"),
         ("/home/jane/work/main.py", "__main__", "main.py"),
         ("/home/jane/work/main.py", "jane.work.other", "main.py"),

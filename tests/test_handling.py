@@ -79,7 +79,7 @@ async def stop(work: Call, began: asyncio.Event) -> BaseException:
     async def run() -> None:
         try:
             await work()
-        except BaseException as exc:  # noqa: BLE001 - it is what is looked at
+        except BaseException as exc:
             seen.append(exc)
 
     task = asyncio.create_task(run())
@@ -255,7 +255,7 @@ async def by_handler(work: Call) -> None:
     context = AsyncErrorContext("azure", "acompletion")
     try:
         await work()
-    except BaseException as exc:  # noqa: BLE001 - the handler raises it again
+    except BaseException as exc:
         handle(exc, context)
 
 

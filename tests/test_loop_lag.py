@@ -6,12 +6,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from calling import chat
-from telemetry import Telemetry
 
+from calling import chat
 from litellm_cancel_otel import _semconv as sc
 from litellm_cancel_otel._demo.fakes import FakeProvider, Script
 from litellm_cancel_otel._loop_lag import BLOCKED, LoopLag
+from telemetry import Telemetry
 
 
 class Clock:
@@ -96,7 +96,7 @@ def _sums(telemetry: Telemetry) -> list[float]:
     data = telemetry.reader.get_metrics_data()
     assert data is not None
     return [
-        point.max
+        getattr(point, "max", 0.0)
         for resource in data.resource_metrics
         for scope in resource.scope_metrics
         for metric in scope.metrics

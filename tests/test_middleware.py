@@ -280,6 +280,31 @@ class TestDisconnect:
         assert served.task.cancelling() == 0
         assert telemetry.outcomes() == {"cancelled": 1, "completed": 1}
 
+    @every_loop
+    async def test_stop_that_does_not_reach_the_stream(
+        self, telemetry: Telemetry, provider: FakeProvider
+    ) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await send(start())
+            await anext(pieces)
+            await send(piece(b"piece", more=True))
+            await asyncio.Event().wait()
+
+        provider.script = Script(chunks=None, interval=0.001)
+        site = Site(provider, ())
+        pieces = site.pieces()
+        served = Served(CancellationMiddleware(app))
+        exchange = await provider.next_exchange()
+        await served.has_sent(2)
+        served.leave()
+
+        assert await served.ended() is None
+        await site.finally_called()
+        assert site.seen == ["GeneratorExit"]
+        await exchange.wait_closed()
+        span = await telemetry.span()
+        assert cancel_of(span.attributes or {}) == gone()
+
     async def test_cancel_of_the_servers_own_goes_on(
         self, telemetry: Telemetry, provider: FakeProvider
     ) -> None:

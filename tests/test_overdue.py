@@ -55,20 +55,21 @@ class TestSilence:
 
     def test_somebody_has_only_just_begun_to_wait(self) -> None:
         slow = Seen(start=0, chunks=3, last_chunk=0, waiting=False)
-        seen_at_half = look(slow, LIMITS, None, 30)
-        assert seen_at_half.reason is None
+        before = look(slow, LIMITS, None, 40)
+        assert before.reason is None
 
-        now_waiting = look(slow._replace(waiting=True), LIMITS, seen_at_half.waited, 61)
+        now_waiting = look(slow._replace(waiting=True), LIMITS, before.waited, 61)
 
         assert now_waiting.reason is None
-        assert now_waiting.due == 61 + 15
+        assert now_waiting.due == 61 + 10
 
     def test_waited_for_another_chunk(self) -> None:
-        waited = look(Seen(0, chunks=3, last_chunk=0, waiting=True), LIMITS, None, 30).waited
+        waited = look(Seen(0, chunks=3, last_chunk=0, waiting=True), LIMITS, None, 40).waited
+        assert waited == 3
 
-        verdict = look(Seen(0, chunks=4, last_chunk=31, waiting=True), LIMITS, waited, 61)
+        verdict = look(Seen(0, chunks=4, last_chunk=15, waiting=True), LIMITS, waited, 61)
 
-        assert verdict == Look(due=91, waited=4)
+        assert verdict == Look(due=75, waited=4)
 
     def test_moves_again(self) -> None:
         stuck = Seen(start=0, chunks=3, last_chunk=0, waiting=True)
@@ -175,8 +176,8 @@ def reasoning(chance: random.Random, now: float) -> Moments:
 
 def draining(chance: random.Random, now: float) -> Moments:
     """The client goes in the middle, and the answer is read to its end all the same."""
-    moments = list(_read(chance, now, chunks=100, first=(0.5, 5), gap=(0.01, 4), rest=(0, 0.01)))
-    gone = moments[len(moments) // 2][0]
+    moments = list(_read(chance, now, chunks=60, first=(0.5, 5), gap=(0.01, 55), rest=(0, 0.01)))
+    gone = next(at for at, what in moments[40:] if what == "chunk") - 1e-3
     yield from sorted([*moments, (gone, "disconnect")], key=lambda moment: moment[0])
 
 

@@ -1,4 +1,4 @@
-"""Streams that hang in a real uvicorn: each kind shows while it lasts, with the frame it hangs in."""
+"""Streams that hang in a real uvicorn: each kind shows while it lasts, with its frame."""
 
 import asyncio
 import gc
@@ -11,14 +11,16 @@ from typing import Any
 
 import pytest
 import uvicorn
-from calling import chat, text_of
 from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
-from telemetry import Telemetry
+from opentelemetry.sdk.trace import ReadableSpan
 
-from litellm_cancel_otel import CancellationMiddleware, _semconv as sc
+from calling import chat, text_of
+from litellm_cancel_otel import CancellationMiddleware
+from litellm_cancel_otel import _semconv as sc
 from litellm_cancel_otel._await_chain import await_chain
 from litellm_cancel_otel._demo.fakes import Script, ThreadedFakeProvider, aclose_litellm_clients
+from telemetry import Telemetry
 
 LIMIT, TICK = 1.0, 0.25
 HANGS_AT = 2
@@ -120,8 +122,13 @@ class Site:
 
     def run_in_loop(self, blocking: Callable[[], object]) -> None:
         """Run something in the server's loop, which does nothing else meanwhile."""
+
+        def run() -> None:
+            blocking()
+            done.set()
+
         done = threading.Event()
-        self._loops[0].call_soon_threadsafe(lambda: (blocking(), done.set()))
+        self._loops[0].call_soon_threadsafe(run)
         assert done.wait(30)
 
     def waits_in(self, function: str) -> bool:
@@ -166,13 +173,18 @@ def wait_until(holds: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
+def event(span: ReadableSpan) -> dict[str, Any]:
+    (attributes,) = [one.attributes for one in span.events if one.name == sc.EVENT_STUCK]
+    return dict(attributes or {})
+
+
 def assert_found(telemetry: Telemetry, reason: str) -> dict[str, Any]:
     """Assert that the gauge and a span say so, in time; return what the span's event says."""
     wait_until(lambda: stuck(telemetry).get(reason))
     assert stuck(telemetry) == {reason: 1}
     wait_until(lambda: telemetry.spans)
     (span,) = telemetry.spans
-    (said,) = [dict(one.attributes or {}) for one in span.events if one.name == sc.EVENT_STUCK]
+    said = event(span)
     assert said[sc.STUCK_REASON] == reason
     assert LIMIT <= said[sc.STUCK_AGE] <= LIMIT + TICK + SLACK
     return said
@@ -252,7 +264,7 @@ def test_blocked_loop_says_so(telemetry: Telemetry) -> None:
 
         wait_until(lambda: telemetry.spans)
         (span,) = telemetry.spans
-        (said,) = [dict(one.attributes or {}) for one in span.events if one.name == sc.EVENT_STUCK]
+        said = event(span)
         assert said[sc.EVENT_LOOP_LAG] > LIMIT / 4
         site.release()
         client.go()

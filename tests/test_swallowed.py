@@ -7,12 +7,13 @@ from typing import Any
 import httpx
 import litellm
 import pytest
-from calling import Caller, chat, silent
+from litellm.exceptions import InternalServerError
 from litellm.integrations.custom_logger import CustomLogger
-from telemetry import LITELLM, Telemetry
 
+from calling import Caller, chat, silent
 from litellm_cancel_otel import _semconv as sc
 from litellm_cancel_otel._demo.fakes import FakeProvider, Script
+from telemetry import LITELLM, Telemetry
 
 
 def swallowed(telemetry: Telemetry) -> dict[str, int]:
@@ -49,7 +50,7 @@ async def test_in_the_failure_hook(
     await hook.waiting.wait()
     caller.task.cancel()
 
-    assert isinstance(await caller.ended(), litellm.InternalServerError)
+    assert isinstance(await caller.ended(), InternalServerError)
     assert swallowed(telemetry) == {"failure_hook": 1}
     assert telemetry.outcomes() == {"error": 1}
 
@@ -98,7 +99,7 @@ async def test_in_the_call(
         caller.task.cancel()
         error = await caller.ended()
 
-    assert isinstance(error, litellm.InternalServerError)
+    assert isinstance(error, InternalServerError)
     assert swallowed(telemetry) == {"call": 1}
 
 

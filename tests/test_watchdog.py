@@ -13,18 +13,19 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from calling import chat, silent, text_of
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
-from telemetry import Telemetry
 
+from calling import chat, silent, text_of
 from litellm_cancel_otel import _semconv as sc
 from litellm_cancel_otel._call import Call
 from litellm_cancel_otel._demo.fakes import Exchange, FakeProvider, Script
 from litellm_cancel_otel._records import CallFacts, Exit, Phase, Reason, Signal, Stuck
 from litellm_cancel_otel._snapshot import snapshot
 from litellm_cancel_otel._stuck_log import AT_MOST, WINDOW, StuckLog
-from litellm_cancel_otel._watchdog import EXPLAINED_AT_ONCE, Watch, Watchdog
+from litellm_cancel_otel._watch import Watch
+from litellm_cancel_otel._watchdog import EXPLAINED_AT_ONCE, Watchdog
+from telemetry import Telemetry
 
 by_hand = pytest.mark.settings(watchdog_interval=60, guard=False)
 """The thread sleeps; the test ticks."""
@@ -111,8 +112,8 @@ class TestNoChunk:
     ) -> None:
         reader, exchange = await hang(provider)
         ticking.tick()
-        ticking.tick(30.5)
-        ticking.tick(28)
+        ticking.tick(41)
+        ticking.tick(17.5)
         assert ticking.stuck() == {}
 
         ticking.tick(2)
@@ -127,11 +128,11 @@ class TestNoChunk:
         self, telemetry: Telemetry, ticking: Ticking, provider: FakeProvider
     ) -> None:
         reader, exchange = await hang(provider)
-        for later in (0, 30.5, 30):
+        for later in (0, 41, 19.5):
             ticking.tick(later)
 
         (first,) = telemetry.spans
-        said = dict(first.attributes or {})
+        said: dict[str, Any] = dict(first.attributes or {})
         assert said[sc.STUCK] is True
         assert said[sc.CHUNKS] >= 2
         assert said[sc.PROVIDER] == "openai"
@@ -162,9 +163,9 @@ class TestNoChunk:
     async def test_limits_of_the_model(self, ticking: Ticking, provider: FakeProvider) -> None:
         reader, exchange = await hang(provider)
         ticking.tick()
-        ticking.tick(2.6)
+        ticking.tick(3.5)
         assert ticking.stuck() == {}
-        ticking.tick(2.6)
+        ticking.tick(2)
 
         assert ticking.stuck() == {"no_chunk": 1}
         exchange.release()
@@ -175,12 +176,12 @@ class TestNoChunk:
     ) -> None:
         reader, exchange = await hang(provider)
         ticking.tick()
-        ticking.tick(31)
+        ticking.tick(41)
         for step in (86_400, -86_400):
             monkeypatch.setattr(time, "time", lambda step=step: step)
             ticking.tick()
         assert ticking.stuck() == {}
-        ticking.tick(31)
+        ticking.tick(20)
 
         assert ticking.stuck() == {"no_chunk": 1}
         monkeypatch.undo()
@@ -194,7 +195,7 @@ class TestSpans:
         self, telemetry: Telemetry, ticking: Ticking, provider: FakeProvider
     ) -> None:
         reader, _ = await hang(provider)
-        for later in (0, 31, 31):
+        for later in (0, 41, 20):
             ticking.tick(later)
         reader.task.cancel()
         await reader.ended()
@@ -213,7 +214,7 @@ class TestSpans:
         tracer = telemetry.tracer_provider.get_tracer("application")
         with tracer.start_as_current_span("request") as request:
             reader, _ = await hang(provider)
-        for later in (0, 31, 31):
+        for later in (0, 41, 20):
             ticking.tick(later)
         reader.task.cancel()
         await reader.ended()
@@ -228,7 +229,7 @@ class TestSpans:
         self, telemetry: Telemetry, ticking: Ticking, provider: FakeProvider
     ) -> None:
         reader, exchange = await hang(provider)
-        for later in (0, 31, 31):
+        for later in (0, 41, 20):
             ticking.tick(later)
         exchange.release()
         await reader.ended()
@@ -380,7 +381,7 @@ class TestLog:
     ) -> None:
         caplog.set_level(logging.WARNING, "litellm_cancel_otel")
         reader, exchange = await hang(provider, litellm_call_id="this-one")
-        for later in (0, 31, 31, 1, 1):
+        for later in (0, 41, 20, 1, 1):
             ticking.tick(later)
         exchange.release()
         await reader.ended()
@@ -511,8 +512,8 @@ class TestThread:
     ) -> None:
         calls = [opened(telemetry) for _ in range(2 * EXPLAINED_AT_ONCE + 1)]
         ticking.tick()
-        ticking.tick(301)
-        ticking.tick(301)
+        ticking.tick(401)
+        ticking.tick(201)
 
         assert ticking.stuck() == {"no_chunk": len(calls)}
         assert len(telemetry.spans) == EXPLAINED_AT_ONCE
@@ -602,7 +603,7 @@ class TestSnapshot:
         self, telemetry: Telemetry, ticking: Ticking, provider: FakeProvider
     ) -> None:
         reader, exchange = await hang(provider, litellm_call_id="this-one")
-        for later in (0, 31, 31):
+        for later in (0, 41, 20):
             ticking.tick(later)
         (call,) = telemetry.tracker.streams
         (state,) = snapshot(telemetry.tracker, call.start + 100, chains=True)

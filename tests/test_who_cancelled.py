@@ -1,4 +1,4 @@
-"""Who told a call to stop: told apart by evidence; without it, it was the task that was cancelled."""
+"""Who told a call to stop, by evidence; without it, it was the task that was cancelled."""
 
 import asyncio
 import math
@@ -8,15 +8,15 @@ from typing import Any
 import anyio
 import pytest
 import uvicorn
-from calling import Caller, chat, silent
 from fastapi import FastAPI
 from opentelemetry.sdk.trace import ReadableSpan
-from telemetry import Telemetry
 
+from calling import Caller, chat, silent
 from litellm_cancel_otel import _semconv as sc
 from litellm_cancel_otel._demo.fakes import FakeProvider, Script
 from litellm_cancel_otel._evidence import note_scope_expired, scope_expired
 from litellm_cancel_otel._records import CallFacts, Exit, Signal
+from telemetry import Telemetry
 
 
 def said(span: ReadableSpan, name: str) -> Any:

@@ -15,6 +15,15 @@ Holders = dict[int, AsyncGenerator]
 """The generators by the ``id`` of what each of them holds."""
 
 
+def holders_of(generators: Iterable[AsyncGenerator]) -> Holders:
+    """Return what these generators hold, where they are suspended."""
+    holders: Holders = {}
+    for generator in generators:
+        if is_suspended(generator):
+            holders |= held_by(generator)
+    return holders
+
+
 def held_by(generator: AsyncGenerator) -> Holders:
     """Return what a suspended generator holds."""
     return {id(held): generator for held in _held(generator)}
@@ -33,17 +42,6 @@ def is_suspended(generator: AsyncGenerator) -> bool:
 def consumers_of(stream: object, holders: Holders) -> list[AsyncGenerator]:
     """Return the generators that hold a stream, one in the other, outermost first."""
     return list(_chain(stream, holders))[::-1]
-
-
-def suspended_consumers(
-    streams: Iterable[object], generators: Iterable[AsyncGenerator]
-) -> dict[int, list[AsyncGenerator]]:
-    """Return for each stream's ``id`` the generators that hold it, outermost first."""
-    holders: Holders = {}
-    for generator in generators:
-        if is_suspended(generator):
-            holders |= held_by(generator)
-    return {id(stream): consumers_of(stream, holders) for stream in streams}
 
 
 def _held(generator: AsyncGenerator) -> Iterator[object]:

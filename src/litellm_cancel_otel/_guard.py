@@ -32,7 +32,7 @@ from ._upstream import Upstream
 
 log = logging.getLogger("litellm_cancel_otel")
 
-_A_TURN = 10
+_A_TURN = 5
 """What is stopped or closed in one turn of the loop, so that 1,000 at once hold nobody up."""
 
 _LOOK = 0.002
@@ -45,7 +45,8 @@ class Guard:
     def __init__(self, settings: Settings, faults: Faults) -> None:
         self._settings = settings
         self._faults = faults
-        self._orphans: dict[asyncio.AbstractEventLoop, list[Call]] = {}
+        self._orphans: dict[asyncio.AbstractEventLoop, set[Call]] = {}
+        self._being_closed: set[Call] = set()
         self._to_do: dict[asyncio.AbstractEventLoop, deque[Callable[[], None]]] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._callbacks: dict[Call, tuple[asyncio.Task[object], object]] = {}
@@ -121,14 +122,14 @@ class Guard:
         if running_loop() is not loop:  # that of a thread in which an endpoint ran
             loop.call_soon_threadsafe(self._orphaned, call)
             return
-        waiting = self._orphans.setdefault(loop, [])
+        waiting = self._orphans.setdefault(loop, set())
         if not waiting:
             loop.call_later(self._settings.orphan_grace, self._sweep, loop)
-        waiting.append(call)
+        waiting.add(call)
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         """Close the orphans that nobody has taken over within the grace."""
-        orphans = [one for one in self._orphans.pop(loop, []) if _nobody_drives(one)]
+        orphans = [one for one in self._orphans.pop(loop, ()) if _nobody_drives(one)]
         if orphans:
             self._look(loop, orphans, iter(generators_of(loop)), {})
 
@@ -155,7 +156,8 @@ class Guard:
 
     def _close_orphan(self, loop: asyncio.AbstractEventLoop, call: Call, holders: Holders) -> None:
         stream = _stream(call)
-        if stream is not None and _nobody_drives(call):
+        if stream is not None and _nobody_drives(call) and call not in self._being_closed:
+            self._being_closed.add(call)
             call.by_guard = True
             call.acted(Action.CLOSED_ORPHAN)
             self._run(loop, self._close(call, stream, consumers_of(stream, holders)))
@@ -176,6 +178,7 @@ class Guard:
         except Exception as fault:  # noqa: BLE001 - the provider's side may fail in any way as it closes
             self._faults.note("guard.close", fault)
         finally:
+            self._being_closed.discard(call)
             call.end(Exit.CLOSED)
 
     # Upstreams

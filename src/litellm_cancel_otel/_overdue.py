@@ -2,15 +2,21 @@
 
 A stream is looked at when one of its limits may have passed, not every so often: ten thousand that
 move cost nothing. Slow is not stuck: silence counts only while somebody waits for a chunk, which a
-look half-way through the limit must have seen already. A consumer that takes its time asks for its
+look well before the limit must have seen already. A consumer that takes its time asks for its
 next chunk long after the last one came, and then the provider has had no time at all.
 """
 
 from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 from ._records import Reason
+
+_FIRST_LOOK: Final = 2 / 3
+"""How much of its limit a silent stream has used up when it is first looked at."""
+
+_WAITED: Final = 1 / 6
+"""For how much of it somebody must have been seen waiting; a look may come late by the rest."""
 
 
 class Limits(NamedTuple):
@@ -76,14 +82,13 @@ def _silence(seen: Seen, limits: Limits, waited: int | None, now: float) -> Look
     since, limit = seen.last_chunk, limits.no_chunk
     if since is None:
         since, limit = seen.start, limits.first_chunk
-    half = since + limit / 2
-    if now < half:
-        return Look(half)
+    first = since + limit * _FIRST_LOOK
+    if now < first:
+        return Look(first)
     if not seen.waiting:
         return Look(now + limit / 2)
     if waited != seen.chunks:
-        # The quarter is for a consumer that came late, a look that did is no matter.
-        return Look(max(since + limit, now + limit / 4), seen.chunks)
+        return Look(max(since + limit, now + limit * _WAITED), seen.chunks)
     if now < since + limit:
         return Look(since + limit, waited)
     return Look(now, waited, Reason.NO_CHUNK, since)

@@ -3,7 +3,7 @@
 from ._call import Call
 from ._records import Phase, StreamState
 from ._tracker import Tracker
-from ._watchdog import Watch, open_streams, where
+from ._watch import Watch, open_streams, where
 
 
 def snapshot(tracker: Tracker, now: float, chains: bool = False) -> list[StreamState]:

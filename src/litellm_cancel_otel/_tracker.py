@@ -19,7 +19,8 @@ from ._records import CallFacts, Ending, Outcome
 from ._request import REQUEST, Request
 from ._settings import Settings
 from ._upstream import Upstream
-from ._watchdog import Watch, Watchdog, open_streams
+from ._watch import Watch, open_streams
+from ._watchdog import Watchdog
 
 
 class Tracker:
