@@ -1,4 +1,4 @@
-"""A receiver of OTLP on loopback, over HTTP and gRPC, that keeps what it is sent for a test to read."""
+"""A receiver of OTLP on loopback, over HTTP and gRPC, that keeps what it is sent."""
 
 import gzip
 import threading

@@ -23,7 +23,7 @@ from loops import LOOPS
 from telemetry import Telemetry, assert_in_order, cancel_of
 from transports import Pausing
 
-EXAMPLES = int(os.environ.get("LITELLM_CANCEL_OTEL_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("HYPOTHESIS_EXAMPLES", "40"))
 POINTS = 10
 """More than the suspensions of the longest call; past the last one it is not cancelled at all."""
 

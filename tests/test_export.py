@@ -187,7 +187,8 @@ def test_providers_of_ours_are_not_made_global(sink: OtlpSink) -> None:
         from opentelemetry import metrics, trace
         from opentelemetry.sdk.trace import TracerProvider
         pipeline = _export.resolve()
-        print(type(trace.get_tracer_provider()).__name__, type(metrics.get_meter_provider()).__name__)
+        tracers, meters = trace.get_tracer_provider(), metrics.get_meter_provider()
+        print(type(tracers).__name__, type(meters).__name__)
         theirs = TracerProvider()
         trace.set_tracer_provider(theirs)
         print(trace.get_tracer_provider() is theirs)

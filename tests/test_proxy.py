@@ -24,7 +24,7 @@ from litellm_cancel_otel._demo.fakes import (
 from otlp_sink import ReceivedSpan
 from proxy.running import BACKSTOP, Client, RunningProxy, exchange_of
 
-REQUIRE_ALL = os.environ.get("LITELLM_CANCEL_OTEL_REQUIRE_ALL") == "1"
+REQUIRE_ALL = os.environ.get("REQUIRE_ALL_TESTS") == "1"
 
 pytestmark = pytest.mark.skipif(
     find_spec("litellm_proxy_extras") is None and not REQUIRE_ALL,

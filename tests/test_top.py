@@ -32,7 +32,7 @@ from litellm_cancel_otel._top.view import frame, short
 from telemetry import Telemetry
 
 BACKSTOP = 15.0
-REQUIRE_ALL = os.environ.get("LITELLM_CANCEL_OTEL_REQUIRE_ALL") == "1"
+REQUIRE_ALL = os.environ.get("REQUIRE_ALL_TESTS") == "1"
 
 OPEN = StreamState(
     *(1, "azure", "gpt-4o", "chat", Phase.STREAMING),

@@ -1,12 +1,11 @@
 """The core's tests under the oldest LiteLLM that is supported, in a virtual environment of its own.
 
-``LITELLM_CANCEL_OTEL_OLDEST`` names the environment's folder (default: ``.venv-oldest`` beside
+``OLDEST_LITELLM_ENVIRONMENT`` names the environment's folder (default: ``.venv-oldest`` beside
 the project); it is made where it is not there, and used again where it is. Where it cannot be made
-these tests are skipped, unless ``LITELLM_CANCEL_OTEL_REQUIRE_ALL=1``.
+these tests are skipped, unless ``REQUIRE_ALL_TESTS=1``.
 """
 
 import hashlib
-import json
 import os
 import re
 import subprocess
@@ -21,7 +20,7 @@ import pytest
 from telemetry import LITELLM
 
 ROOT = Path(__file__).parent.parent
-REQUIRED = os.environ.get("LITELLM_CANCEL_OTEL_REQUIRE_ALL") == "1"
+REQUIRED = os.environ.get("REQUIRE_ALL_TESTS") == "1"
 CORE = (
     *("calls", "streams", "endings", "azure", "await_points", "operations", "lifecycle"),
     *("faults", "upstream", "provider", "handling", "fakes"),
@@ -51,28 +50,31 @@ pytestmark = [
 ]
 
 
-def requirements() -> list[str]:
-    """Return what pip is to install."""
-    groups = project()["dependency-groups"]
-    dev = [one for one in groups["dev"] if isinstance(one, str)]
-    return [f"litellm=={oldest()}", *dev, "boto3", "tenacity", "-e", f"{ROOT}[demo]"]
+PINNED = ROOT / "requirements" / "oldest.txt"
+
+
+def installs() -> list[list[str]]:
+    """Return what pip is to install, one run after the other."""
+    return [["--require-hashes", "-r", str(PINNED)], ["--no-deps", "-e", str(ROOT)]]
 
 
 @pytest.fixture(scope="module")
 def python() -> Path:
     """The interpreter of an environment that has the oldest LiteLLM."""
-    folder = Path(os.environ.get("LITELLM_CANCEL_OTEL_OLDEST", ROOT / ".venv-oldest"))
+    folder = Path(os.environ.get("OLDEST_LITELLM_ENVIRONMENT", ROOT / ".venv-oldest"))
     interpreter = folder / "bin" / "python"
     stamp = folder / "requirements.sha256"
-    wanted = hashlib.sha256(json.dumps([sys.version, *requirements()]).encode()).hexdigest()
+    wanted = hashlib.sha256(sys.version.encode() + PINNED.read_bytes()).hexdigest()
     if stamp.exists() and stamp.read_text() == wanted:
         return interpreter
     if interpreter.exists() and not stamp.exists():
         return interpreter  # made by somebody else: theirs to keep
     venv.create(folder, clear=True, with_pip=True)
-    install = [str(interpreter), "-m", "pip", "install", "--quiet", *requirements()]
-    done = subprocess.run(install, capture_output=True, text=True, check=False)
-    if done.returncode:
+    for wanted_now in installs():
+        install = [str(interpreter), "-m", "pip", "install", "--quiet", *wanted_now]
+        done = subprocess.run(install, capture_output=True, text=True, check=False)
+        if not done.returncode:
+            continue
         message = f"pip could not make the environment:\n{done.stderr[-2_000:]}"
         if REQUIRED:
             pytest.fail(message)

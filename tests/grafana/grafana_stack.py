@@ -24,7 +24,7 @@ GRAFANA = ROOT / "grafana"
 BACKSTOP = 60.0
 """Seconds after which a wait is a failure."""
 
-REQUIRE_ALL = os.environ.get("LITELLM_CANCEL_OTEL_REQUIRE_ALL") == "1"
+REQUIRE_ALL = os.environ.get("REQUIRE_ALL_TESTS") == "1"
 
 
 def program(*names: str) -> str:
