@@ -46,6 +46,13 @@ def pytest_asyncio_loop_factories(
     return {"asyncio": LOOPS["asyncio"]}
 
 
+@pytest.fixture(autouse=True)
+def no_callbacks_left() -> Iterator[None]:
+    """LiteLLM copies callbacks to lists of its own, and keeps 30 at the most."""
+    yield
+    litellm.logging_callback_manager._reset_all_callbacks()
+
+
 @pytest.fixture
 def telemetry(request: pytest.FixtureRequest) -> Iterator[Telemetry]:
     """A CancelTelemetry whose exporters are in memory; nothing may stay open behind a test."""

@@ -71,13 +71,14 @@ class CancelTelemetry(CustomLogger):
         return self._pipeline.flush()
 
     def close(self) -> None:
-        """Put LiteLLM back as it was, and export what was recorded.
+        """Put LiteLLM back as it was, its lists of callbacks too, and export what was recorded.
 
         In an event loop it does not wait for the exporter; the process's exit does.
         """
         if self._feed is not None:
             self._feed.close()
         _seams.uninstall(self._tracker)
+        _seams.remove_callback(self)
         self._tracker.close()
         self._recorder.close()
         if running_loop() is None:

@@ -10,6 +10,8 @@ from functools import partial
 from importlib.metadata import version
 from typing import Final
 
+import litellm
+
 from .._tracker import Tracker
 from . import azure, calls, deadlines, upstream
 from .active import ACTIVE
@@ -66,3 +68,17 @@ def uninstall(tracker: Tracker) -> None:
     if not _users:
         while _undo:
             _undo.pop()()
+
+
+_CALLBACK_LISTS: Final = (
+    *("callbacks", "input_callback", "success_callback", "failure_callback"),
+    *("_async_input_callback", "_async_success_callback", "_async_failure_callback"),
+)
+
+
+def remove_callback(callback: object) -> None:
+    """Take a callback out of every list that LiteLLM has copied it to; it keeps 30 at the most."""
+    for name in _CALLBACK_LISTS:
+        callbacks = getattr(litellm, name, None)
+        if isinstance(callbacks, list):
+            callbacks[:] = [one for one in callbacks if one is not callback]
