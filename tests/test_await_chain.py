@@ -243,3 +243,17 @@ async def test_stream_down_to_the_socket(
     assert any(file.startswith("litellm/") for file in files)
     assert not any(file.startswith("litellm_cancel_otel/_seams") for file in files)
     assert not any(os.sep + "site-packages" in file or file.startswith(os.sep) for file in files)
+
+
+async def test_this_packages_own_frames_are_left_out(
+    telemetry: Telemetry, provider: FakeProvider
+) -> None:
+    provider.script = Script(hang_at="before_headers")
+    task = asyncio.create_task(chat(provider, "openai"))
+    await silent(provider)
+    chain = await_chain(task)
+    task.cancel()
+    await asyncio.wait([task])
+
+    assert functions(chain)[:2] == ["chat", "acompletion"]
+    assert not any(place.file.startswith(("litellm_cancel_otel", "<")) for place in chain)

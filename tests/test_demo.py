@@ -1,5 +1,6 @@
 """The demo as a user runs it: what each way of cancelling gives, where it goes, how it is shown."""
 
+import io
 import json
 import os
 import re
@@ -20,7 +21,9 @@ from litellm_cancel_otel import CancelTelemetry
 from litellm_cancel_otel._cli import main
 from litellm_cancel_otel._demo import quiet
 from litellm_cancel_otel._demo.fakes import PROVIDERS
+from litellm_cancel_otel._demo.records import Got, Pair, Record, Seen
 from litellm_cancel_otel._demo.runner import Runner, SeamsInstalledError, seams_are_out
+from litellm_cancel_otel._demo.table import table
 from litellm_cancel_otel._demo.ways import WAYS
 from otlp_sink import OtlpSink
 from telemetry import OLD
@@ -261,6 +264,20 @@ def test_providers_that_agree_share_a_line(quick: subprocess.CompletedProcess[st
     lines = [line for line in quick.stdout.splitlines() if line.startswith("cancel, no stream")]
     assert len(lines) == 1
     assert ("external: task_cancel" in lines[0]) is not OLD
+
+
+def test_both_sides_show_the_close_as_the_provider_saw_it() -> None:
+    way = WAYS["cancel-waiting"]
+    without, with_ = (
+        Record("openai", way, Got("CancelledError"), Seen(1, closed_after=seconds), ())
+        for seconds in (0.007, 0.003)
+    )
+    console = Console(file=io.StringIO(), width=100)
+    with console.capture() as shown:
+        console.print(table([Pair(without, with_)]))
+    (line,) = (line for line in shown.get().splitlines() if line.startswith(way.title))
+    assert "7.00" in line
+    assert line.split()[-1] == "3.00"
 
 
 def test_the_summary_counts(quick: subprocess.CompletedProcess[str]) -> None:

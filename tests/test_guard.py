@@ -165,6 +165,7 @@ class TestOrphan:
         assert len([chunk async for chunk in stream]) > 1
         assert telemetry.outcomes() == {"completed": 1}
 
+    @pytest.mark.settings(orphan_grace=0.3)
     async def test_that_another_task_takes_over_is_left_alone(
         self, telemetry: Telemetry, provider: FakeProvider
     ) -> None:
@@ -177,7 +178,7 @@ class TestOrphan:
         exchange = await silent(provider)
         await failed(fails_after_a_chunk(stream))
         drainer = asyncio.create_task(drain())
-        await asyncio.sleep(GRACE)
+        await asyncio.sleep(0.35)
         assert exchange.hanging
         exchange.release()
 
@@ -329,6 +330,8 @@ class TestDetached:
         exchange.release()
 
         assert await drains[0] > 2
+        assert "closed_on_disconnect" not in actions(telemetry)
+        assert "closed_orphan" not in actions(telemetry)
         assert telemetry.outcomes() == {"completed": 1}
 
 

@@ -109,10 +109,17 @@ def _sums(telemetry: Telemetry) -> list[float]:
 async def test_nothing_runs_in_the_loop_when_no_stream_is_open(
     telemetry: Telemetry, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async for _ in await chat(provider, "openai", stream=True):
-        pass
+    provider.script = Script(hang_at=2)
+    stream = await chat(provider, "openai", stream=True)
+    exchange = await provider.next_exchange()
+    await anext(stream)
     dog = telemetry.tracker.watchdog
     assert dog is not None
+    while not dog._loops:
+        await asyncio.sleep(0.01)
+    exchange.release()
+    async for _ in stream:
+        pass
     while dog._work.is_set():  # until it sleeps
         await asyncio.sleep(0.01)
     called = threading.Event()

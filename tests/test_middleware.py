@@ -244,6 +244,72 @@ class TestDisconnect:
         assert caller
         assert telemetry.outcomes() == {"completed": 1}
 
+    async def test_as_the_whole_response_is_sent(
+        self, telemetry: Telemetry, provider: FakeProvider
+    ) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(chat(provider, "openai"))
+                await silent(provider)
+                await send(start())
+                await send(piece(b"whole"))
+
+        provider.script = Script(hang_at="before_headers")
+        served = Served(CancellationMiddleware(app), closes=True)
+        await served.has_sent(2)
+        await asyncio.sleep(0.05)  # more than the guard's grace
+        provider.exchanges[0].release()
+
+        assert await served.ended() is None
+        assert telemetry.outcomes() == {"completed": 1}
+
+    async def test_call_that_begins_when_the_application_knows(
+        self, telemetry: Telemetry, provider: FakeProvider
+    ) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            await send(start())
+            await chat(provider, "openai")
+            assert (await receive())["type"] == "http.disconnect"
+            await chat(provider, "openai")
+
+        provider.script = Script(hang_at="before_headers")
+        served = Served(CancellationMiddleware(app))
+        first = await silent(provider)
+        await served.has_asked(2)
+        served.leave()
+        first.release()
+        second = await silent(provider)
+        await asyncio.sleep(0.05)  # more than the guard's grace
+        second.release()
+
+        assert await served.ended() is None
+        assert telemetry.outcomes() == {"completed": 2}
+
+    async def test_application_that_gives_up_listening(
+        self, telemetry: Telemetry, provider: FakeProvider
+    ) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            reading = asyncio.ensure_future(receive())
+            await served.has_asked(2)
+            await send(start())
+            stream = await chat(provider, "openai", stream=True)
+            reading.cancel()
+            async for _ in stream:
+                await send(piece(b"piece", more=True))
+
+        provider.script = Script(hang_at=2)
+        served = Served(CancellationMiddleware(app))
+        exchange = await silent(provider)
+        await served.has_sent(2)
+        served.leave()
+
+        assert await served.ended() is None
+        await exchange.wait_closed()
+        span = await telemetry.span()
+        assert cancel_of(span.attributes or {}) == gone()
+
     async def test_in_a_child_task(self, telemetry: Telemetry, provider: FakeProvider) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             async with asyncio.TaskGroup() as group:
@@ -638,4 +704,5 @@ class TestUndisturbed:
 
         assert await served.ended() is None
         assert served.body == b'"whole"'
+        assert served.loops <= {asyncio.get_running_loop()}
         assert telemetry.outcomes() == {"completed": 1}

@@ -323,11 +323,18 @@ class TestOrphan:
     ) -> None:
         async def drives() -> None:
             await anext(generator)
+            begun.set()
+            await over.wait()
             if fails:
                 raise LookupError("the driver")
 
+        begun, over = asyncio.Event(), asyncio.Event()
         generator: Any = held(provider)
-        await asyncio.wait([task := asyncio.create_task(drives())])
+        task = asyncio.create_task(drives())
+        await begun.wait()
+        ticking.tick()  # it is looked at, and is not due for long
+        over.set()
+        await asyncio.wait([task])
         ticking.tick(limit - 1)
         assert ticking.stuck() == {}
         ticking.tick(1.5)
@@ -459,12 +466,17 @@ class TestThread:
         bad.end(Exit.RETURNED)
         good.end(Exit.RETURNED)
 
-    @pytest.mark.settings(watchdog_interval=0.05, stuck_first_chunk=0.1)
-    async def test_ends_at_close_with_stuck_streams(self, telemetry: Telemetry) -> None:
-        calls = [opened(telemetry) for _ in range(200)]
-        await found_stuck(telemetry)
-        dog = telemetry.tracker.watchdog
-        assert dog is not None
+    @by_hand
+    @pytest.mark.parametrize("streams", [0, 200])
+    async def test_ends_at_close(
+        self, telemetry: Telemetry, ticking: Ticking, streams: int
+    ) -> None:
+        opened(telemetry).end(Exit.RETURNED)
+        calls = [opened(telemetry) for _ in range(streams)]
+        for later in (0, 401, 201):
+            ticking.tick(later)
+        assert sum(ticking.stuck().values()) == streams
+        dog = ticking.dog
         assert dog._thread is not None
 
         telemetry.callback.close()
@@ -546,6 +558,7 @@ class TestFork:
 
         assert said == {
             "inherited": [],
+            "known": 1,
             "open": 1,
             "outcomes": {"completed": 1},
             "stuck": 1,
@@ -572,6 +585,7 @@ class TestFork:
         ((_, stuck),) = telemetry.points(sc.STREAMS_STUCK)
         return {
             "inherited": inherited,
+            "known": len(telemetry.tracker.streams),
             "open": telemetry.open_streams(),
             "outcomes": telemetry.outcomes(),
             "stuck": stuck,

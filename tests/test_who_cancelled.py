@@ -52,6 +52,16 @@ class TestScope:
 
         assert said(await telemetry.span(), sc.SOURCE) == "task_cancel"
 
+    @pytest.mark.usefixtures("telemetry")
+    async def test_cancelled_before_it_was_entered(self) -> None:
+        scope = anyio.CancelScope(deadline=-math.inf)
+        scope.cancel()
+        with scope:
+            with pytest.raises(asyncio.CancelledError) as cancel:
+                await anyio.sleep(1)
+            assert not scope_expired(cancel.value)
+            raise cancel.value
+
     async def test_another_ones_deadline_has_passed(
         self, telemetry: Telemetry, quiet: FakeProvider
     ) -> None:

@@ -22,7 +22,8 @@ class Served:
     """Runs an application on a request in a task of its own, as a server does.
 
     ``raises``: as ASGI spec 2.4 demands, ``send`` raises OSError once the client has gone. A
-    client that does not read (``reads``) holds the second ``send`` back until it has gone.
+    client that does not read (``reads``) holds the second ``send`` back until it has gone. A
+    server that ``closes`` calls the end of the response a disconnect while it sends it.
     """
 
     def __init__(
@@ -34,15 +35,19 @@ class Served:
         headers: Iterable[tuple[bytes, bytes]] = (),
         raises: bool = False,
         reads: bool = True,
+        closes: bool = False,
     ) -> None:
         self.sent: list[Message] = []
         self.reads = 0
         """How often a message was asked for."""
+        self.loops: set[asyncio.AbstractEventLoop] = set()
+        """The loops in which that was."""
         self._body = deque(body)
         self._board = Board()
         self._gone = asyncio.Event()
         self._raises = raises
         self._client_reads = reads
+        self._closes = closes
         scope = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.4" if raises else "2.3"},
@@ -85,6 +90,7 @@ class Served:
 
     async def _receive(self) -> Message:
         self.reads += 1
+        self.loops.add(asyncio.get_running_loop())
         self._board.announce()
         if self._body:
             return self._body.popleft()
@@ -96,6 +102,10 @@ class Served:
         self._board.announce()
         if not self._client_reads and len(self.sent) > 1:
             await self._gone.wait()
+        if self._closes and message["type"] == "http.response.body" and not message["more_body"]:
+            self.leave()
+            for _ in range(10):  # turns of the loop, in which whoever listens is told
+                await asyncio.sleep(0)
         if self._raises and self._gone.is_set():
             raise OSError("the client has gone")
 

@@ -21,7 +21,7 @@ from .servers import Running, serving
 
 _BACKSTOP = 30.0
 _STILL = 0.2
-"""A generator that was not asked for so long is taken for blocked by its client."""
+"""A generator that was not asked for so long will not be, for now."""
 _SHORT = 0.005
 _LONG_GONE = 0.1
 """Longer than any grace."""
@@ -71,8 +71,12 @@ class Bench:
                 Run(cell) for cell in cells if cell.scenario is scenario for _ in range(repeats)
             ]
             size = _AT_ONCE[scenario] * (1 if package or scenario is Scenario.BURST else 2)
-            for start in range(0, len(runs), size):
-                found += await self._batch(site, runs[start : start + size], package=package)
+            for begin in range(0, len(runs), size):
+                await self._batch(site, runs[begin : begin + size], scenario, package=package)
+            await self._until(partial(_over, runs), WINDOW)
+            if package:
+                await self._until(partial(_told, runs), WINDOW)
+            found += [run.observed() for run in runs]
         return found
 
     async def run_in_background(
@@ -95,10 +99,14 @@ class Bench:
         await self._until(lambda: run.unwound, WINDOW)
         return run.observed()
 
-    async def _batch(self, site: Running, runs: Sequence[Run], *, package: bool) -> list[Observed]:
+    async def _batch(
+        self, site: Running, runs: Sequence[Run], scenario: Scenario, *, package: bool
+    ) -> None:
         self._runs |= {run.id: run for run in runs}
         clients = await asyncio.gather(*(self._ready(site, run) for run in runs))
-        if runs[0].cell.scenario is not Scenario.BURST:  # whose point is that the site is busy
+        if scenario in (Scenario.SILENT, Scenario.STOPPED):
+            await _still(site, runs)
+        elif scenario is not Scenario.BURST:  # whose point is that the site is busy
             await site.state()  # answered: nothing of what the clients began is left to do
         patience = WINDOW if package else _SHORT
         for run, client in zip(runs, clients, strict=True):
@@ -106,10 +114,8 @@ class Bench:
             await self._until(partial(_over, [run]), patience)
             if not run.over:  # then the others need not wait for each other either
                 patience = _SHORT
-        await self._until(partial(_over, runs), WINDOW)
-        if package:
-            await self._until(lambda: all(run.has_span for run in runs), WINDOW)
-        return [run.observed() for run in runs]
+        if scenario is Scenario.BURST:
+            await site.state()  # before the next one: it may be busy with this one for seconds
 
     async def _ready(self, site: Running, run: Run) -> Client:
         cell = run.cell
@@ -118,22 +124,14 @@ class Bench:
         query = _query(run, self._providers[cell.scenario], _STOPPED_PIECE if stops else 10)
         await client.ask(f"/{cell.middleware}/answer?{query}")
         await self._expect(lambda: run.exchange is not None, f"a call from {cell}")
-        match cell.scenario:
-            case Scenario.STOPPED:
-                await _blocked(site, run)
-            case Scenario.SILENT_FIRST:
-                await self._hanging(run)
-                await _streaming(site, run)
-            case Scenario.SILENT:
-                await self._hanging(run)
-                await client.piece()
-            case _:
-                await client.piece()
+        if cell.scenario in (Scenario.SILENT, Scenario.SILENT_FIRST):
+            assert run.exchange is not None
+            await run.exchange.wait_hanging(_BACKSTOP)
+        if cell.scenario is Scenario.SILENT_FIRST:
+            await _streaming(site, run)
+        elif not stops:
+            await client.piece()
         return client
-
-    async def _hanging(self, run: Run) -> None:
-        assert run.exchange is not None
-        await run.exchange.wait_hanging(_BACKSTOP)
 
     async def _expect(self, holds: Callable[[], bool], what: str) -> None:
         await self._board.until(holds, what, _BACKSTOP)
@@ -186,6 +184,10 @@ class Bench:
         self._board.announce()
 
 
+def _told(runs: Iterable[Run]) -> bool:
+    return all(run.has_span for run in runs)
+
+
 def _query(run: Run, provider: FakeProvider, size: int = 10) -> str:
     about = {"run": run.id, "provider": run.cell.provider, "base": provider.base_url, "size": size}
     return urlencode(about)
@@ -202,16 +204,16 @@ async def _streaming(site: Running, run: Run) -> None:
             await asyncio.sleep(0.05)
 
 
-async def _blocked(site: Running, run: Run) -> None:
-    """Wait until the client's not reading has come through to the generator.
+async def _still(site: Running, runs: Sequence[Run]) -> None:
+    """Wait until no generator is asked for more: all is sent, or their clients hold them back.
 
-    On a server that holds back nobody, which is daphne, it never does.
+    On a server that holds back nobody, which is daphne, the latter never comes about.
     """
     for _ in range(40):
         await asyncio.sleep(0.05)
         state = await site.state()
-        at = state["progress"].get(run.id)
-        if at is not None and state["now"] - at > _STILL:
+        asked = [state["progress"].get(run.id, state["now"]) for run in runs]
+        if state["now"] - max(asked) > _STILL:
             return
 
 

@@ -226,8 +226,7 @@ async def _opened(site: Site) -> Any:
 
 
 async def _dropped(site: Site, at: DropAt, *, stream: bool) -> str:
-    client = await site.client(DroppingTransport(at))
-    site.leaves()
+    client = await site.client(DroppingTransport(at, on_drop=site.leaves))
     if stream:
         await site.read(client=client)
     else:

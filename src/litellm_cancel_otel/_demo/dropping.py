@@ -20,18 +20,25 @@ class DroppingTransport(httpx.AsyncHTTPTransport):
 
     Nobody has told the task to stop then; that is what an internal cancel looks like. With
     ``slow_close`` a response takes that many seconds to close, and ``closing`` says that it has
-    begun to.
+    begun to. ``on_drop`` is called at the moment of the cancel.
     """
 
-    def __init__(self, drop_at: DropAt = None, slow_close: float = 0.0) -> None:
+    def __init__(
+        self,
+        drop_at: DropAt = None,
+        slow_close: float = 0.0,
+        on_drop: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__()
         self.drop_at = drop_at
+        self.on_drop = on_drop
         self.slow_close = slow_close
         self.closing = asyncio.Event()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request, unless it is dropped."""
         if self.drop_at == "connect":
+            self.on_drop()
             await _cancelled_future()
         response = await super().handle_async_request(request)
         if isinstance(response.stream, httpx.AsyncByteStream):
@@ -49,6 +56,7 @@ class _Body(httpx.AsyncByteStream):
         async for data in self._stream:
             yield data
             if self._transport.drop_at == "body":
+                self._transport.on_drop()
                 await _cancelled_future()
 
     async def aclose(self) -> None:

@@ -18,10 +18,10 @@ from .telemetry import Totals
 
 NOTHING = "-"
 LEGEND = (
-    "Times are in ms since the caller left, of the slowest provider in the line. closed: the "
-    "connection to the provider, WITHOUT as the provider saw it, WITH as the span has it; open: "
-    f"still open after {WINDOW:g} s. callback: which of LiteLLM's own fired. finally: nothing of "
-    "the caller is suspended on the call any more."
+    "Times are in ms, of the slowest provider in the line. closed: from the cancel until the "
+    f"provider saw its connection close, on both sides; open: still open after {WINDOW:g} s. "
+    "callback: which of LiteLLM's own fired. finally: from the disconnect until nothing of the "
+    "caller is suspended on the call any more, as the span has it."
 )
 _CALLBACKS = {"success": "ok", "failure": "fail"}
 
@@ -95,8 +95,9 @@ def _cells(pairs: list[Pair]) -> Iterator[Text]:
         same.got_with, style="bold red" if wrong else ("bold" if same.got != same.got_with else "")
     )
     yield Text(same.kind, style="bold red" if wrong else "")
-    for name in (sc.DISCONNECT_TO_FINALLY, sc.DISCONNECT_TO_UPSTREAM_CLOSE):
-        yield Text(_worst(pair.with_.seconds(name) for pair in pairs))
+    yield Text(_worst(pair.with_.seconds(sc.DISCONNECT_TO_FINALLY) for pair in pairs))
+    # As the provider saw it, like the one without: the span's own starts and stops elsewhere.
+    yield Text(_worst(pair.with_.seen.closed_after for pair in pairs))
 
 
 def _got(got: Got) -> str:
@@ -140,5 +141,11 @@ def summary(pairs: Sequence[Pair], totals: Totals) -> Iterator[str]:
             f"{changed} callers got something else: an internal cancel is an error 500, which "
             "LiteLLM's retries and fallbacks act on; the caller's own comes out as it went in."
         )
-    worst = max(pair.with_.seconds(sc.DISCONNECT_TO_FINALLY) or 0.0 for pair in cancelled)
-    yield f"The slowest took {worst * 1_000:.1f} ms from the disconnect to its finally."
+    finally_, close = (
+        max(pair.with_.seconds(name) or 0.0 for pair in cancelled) * 1_000
+        for name in (sc.DISCONNECT_TO_FINALLY, sc.DISCONNECT_TO_UPSTREAM_CLOSE)
+    )
+    yield (
+        f"By the spans the slowest took {finally_:.1f} ms from the disconnect to its finally, and "
+        f"{close:.1f} ms to the upstream's close."
+    )
