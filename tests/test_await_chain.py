@@ -255,5 +255,6 @@ async def test_this_packages_own_frames_are_left_out(
     task.cancel()
     await asyncio.wait([task])
 
-    assert functions(chain)[:2] == ["chat", "acompletion"]
+    assert functions(chain)[0] == "chat"
+    assert chain[1].file.startswith("litellm/")
     assert not any(place.file.startswith(("litellm_cancel_otel", "<")) for place in chain)

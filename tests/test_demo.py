@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import litellm
 import pytest
+from rich.console import Console
 
 from litellm_cancel_otel import CancelTelemetry
 from litellm_cancel_otel._cli import main

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 from collections.abc import AsyncIterator, Awaitable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from calling import chat, every_provider, silent
 from disconnect.asgi import Receive, Send, Served, start
 from litellm_cancel_otel import CancellationMiddleware
 from litellm_cancel_otel import _semconv as sc
-from litellm_cancel_otel._demo.fakes import FakeProvider, Script, Wire
+from litellm_cancel_otel._demo.fakes import FakeProvider, Script, Wire, aclose_litellm_clients
 from litellm_cancel_otel._demo.fakes.board import Board
 from telemetry import OLD, Telemetry, cancel_of, external
 
@@ -257,6 +257,39 @@ class TestOrphan:
         assert all(one.unwound == ["GeneratorExit", "finally"] for one in consumers)
         assert telemetry.outcomes() == {"cancelled": MANY}
         assert actions(telemetry)["closed_orphan"] == MANY
+
+
+class TestLoop:
+    def test_that_is_run_anew(self) -> None:
+        async def leave_an_orphan() -> None:
+            async with FakeProvider(Script(chunks=None, interval=0.001)) as provider:
+                consumer = Consumer(await chat(provider, "openai", stream=True))
+                await failed(fails_after_a_chunk(consumer.pieces))
+                await consumer.finally_called()
+                await provider.wait_idle()
+                await aclose_litellm_clients()
+
+        loop = uvloop.new_event_loop()
+        with Telemetry() as telemetry, closing(loop):
+            for _ in range(2):
+                loop.run_until_complete(leave_an_orphan())
+            assert telemetry.outcomes() == {"cancelled": 2}
+
+    def test_that_has_ended_is_forgotten(self) -> None:
+        async def leave_an_orphan(*, wait: bool) -> None:
+            async with FakeProvider(Script(chunks=None, interval=0.001)) as provider:
+                consumer = Consumer(await chat(provider, "openai", stream=True))
+                await failed(fails_after_a_chunk(consumer.pieces))
+                if wait:
+                    await consumer.finally_called()
+                await aclose_litellm_clients()
+
+        with Telemetry() as telemetry:
+            asyncio.run(leave_an_orphan(wait=False))
+            asyncio.run(leave_an_orphan(wait=True))
+            guard = telemetry.tracker.guard
+            assert guard is not None
+            assert (guard._orphans, guard._to_do) == ({}, {})
 
 
 class TestDriver:

@@ -78,23 +78,28 @@ def follow_generators(loop: AbstractEventLoop) -> None:
     asyncio's own loops keep them in a set. uvloop keeps its set to itself, so that from here on
     its generators are noted at their first step, as it does.
     """
-    if hasattr(loop, "_asyncgens") or loop in _followed:
+    if hasattr(loop, "_asyncgens"):
         return
-    known: WeakSet[AsyncGenerator] = WeakSet()
-    _followed[loop] = known
+    known = _followed.setdefault(loop, WeakSet())
     first = sys.get_asyncgen_hooks().firstiter
-    sys.set_asyncgen_hooks(firstiter=_noting(known, first))
+    # Looked at each time: a loop that is run anew has put its own hook back.
+    if not isinstance(first, _Noting) or first.known is not known:
+        sys.set_asyncgen_hooks(firstiter=_Noting(known, first))
 
 
-def _noting(
-    known: "WeakSet[AsyncGenerator]", first: Callable[[Any], Any] | None
-) -> Callable[[Any], None]:
-    def firstiter(generator: Any) -> None:
-        known.add(generator)
-        if first is not None:
-            first(generator)
+class _Noting:
+    """Notes a generator at its first step, before the loop does."""
 
-    return firstiter
+    def __init__(
+        self, known: "WeakSet[AsyncGenerator]", first: Callable[[Any], Any] | None
+    ) -> None:
+        self.known = known
+        self._first = first
+
+    def __call__(self, generator: AsyncGenerator) -> None:
+        self.known.add(generator)
+        if self._first is not None:
+            self._first(generator)
 
 
 def generators_of(loop: AbstractEventLoop) -> list[AsyncGenerator]:

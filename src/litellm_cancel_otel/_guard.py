@@ -122,6 +122,8 @@ class Guard:
         if running_loop() is not loop:  # that of a thread in which an endpoint ran
             loop.call_soon_threadsafe(self._orphaned, call)
             return
+        if loop not in self._orphans:
+            self._forget_closed_loops()
         waiting = self._orphans.setdefault(loop, set())
         if not waiting:
             loop.call_later(self._settings.orphan_grace, self._sweep, loop)
@@ -205,6 +207,12 @@ class Guard:
             self._faults.note("upstream.close", fault)
 
     # The loop
+
+    def _forget_closed_loops(self) -> None:
+        for kept in (self._orphans, self._to_do):
+            for loop in list(kept):
+                if loop.is_closed():
+                    kept.pop(loop, None)
 
     def _soon(self, loop: asyncio.AbstractEventLoop, act: Callable[[], None]) -> None:
         to_do = self._to_do.setdefault(loop, deque())
