@@ -10,6 +10,7 @@ from typing import Any
 
 import litellm
 import pytest
+import uvloop
 from litellm.llms.custom_llm import CustomLLM
 
 from calling import chat, every_provider, silent
@@ -284,7 +285,7 @@ class TestLoop:
                     await consumer.finally_called()
                 await aclose_litellm_clients()
 
-        with Telemetry() as telemetry:
+        with Telemetry(orphan_grace=0.3) as telemetry:
             asyncio.run(leave_an_orphan(wait=False))
             asyncio.run(leave_an_orphan(wait=True))
             guard = telemetry.tracker.guard
