@@ -18,7 +18,7 @@ FOLDERS = ("_dashboards", "_demo", "_top")
 ORDER = [
     *("_semconv", "_records", "_faults", "_setting_kinds", "_settings"),
     *("_classify", "_timeline", "_overdue"),
-    *("_evidence", "_upstream", "_call", "_consumers", "_request", "_guard"),
+    *("_evidence", "_upstream", "_sink", "_call", "_consumers", "_request", "_guard"),
     *("_instruments", "_spans", "_recorder"),
     *(
         "_loop_lag",

@@ -501,6 +501,43 @@ class TestUndisturbed:
 
         assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
 
+    @pytest.mark.parametrize("ends", [True, False], ids=["ends", "hangs"])
+    async def test_shutdown_exports_what_its_last_requests_were(
+        self,
+        telemetry: Telemetry,
+        provider: FakeProvider,
+        monkeypatch: pytest.MonkeyPatch,
+        ends: bool,
+    ) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "lifespan":
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+            try:
+                await asyncio.sleep(60)
+            finally:
+                for _ in range(20):  # turns of the loop that unwinding takes
+                    await asyncio.sleep(0)
+                if ends:
+                    over.append("request")
+                else:
+                    await asyncio.sleep(60)
+
+        async def send(_: Message) -> None:
+            over.append("shutdown")
+
+        over: list[str] = []
+        monkeypatch.setattr(telemetry.tracker, "flush", lambda: over.append("export"))
+        middleware = CancellationMiddleware(app)
+        served = Served(middleware)
+        await asyncio.sleep(0)
+        served.task.cancel()  # as a server does, which then goes on at once
+        await middleware({"type": "lifespan"}, served._receive, send)
+
+        assert over == ["request"] * ends + ["export", "shutdown"]
+        served.task.cancel()
+        await asyncio.wait([served.task])
+
     async def test_request_without_a_call_is_not_listened_to(self, telemetry: Telemetry) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await receive()

@@ -26,23 +26,31 @@ def test_first_close_counts() -> None:
     assert told == [1.0]
 
 
+class _Closed:
+    def is_closed(self) -> bool:
+        return True
+
+    def is_read(self) -> bool:
+        return False
+
+    async def close(self) -> None:
+        raise AssertionError("it is closed")
+
+
 def test_close_behind_our_back_is_noted_when_asked_for() -> None:
     upstream = Upstream("host", 443)
-    upstream.probe = lambda: True
+    upstream.connection = _Closed()
 
     assert not upstream.is_open(1.5)
     assert upstream.closed_at == 1.5
 
 
 def test_lets_go_of_the_response() -> None:
-    async def close() -> None:
-        pass
-
     upstream = Upstream(None, None)
-    upstream.close = close
+    upstream.connection = _Closed()
     upstream.closed(1.0)
 
-    assert upstream.close is None
+    assert upstream.connection is None
 
 
 @pytest.mark.every_loop

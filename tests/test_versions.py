@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent
 REQUIRED = os.environ.get("REQUIRE_ALL_TESTS") == "1"
 CORE = (
     *("calls", "streams", "endings", "azure", "await_points", "operations", "lifecycle"),
-    *("faults", "upstream", "provider", "handling", "fakes"),
+    *("faults", "upstream", "provider", "handling", "fakes", "waste"),
 )
 """The tests that meet LiteLLM; each is a file."""
 

@@ -92,11 +92,15 @@ async def hang(provider: FakeProvider, **more: Any) -> tuple[Reader, Exchange]:
     return reader, exchange
 
 
+class _Waiting:
+    coro: object | None = object()
+
+
 def opened(telemetry: Telemetry) -> Call:
     """Return a call whose stream somebody waits for."""
     call = telemetry.tracker.begin(lambda _: FACTS)
     telemetry.tracker.opened(call)
-    call.awaited = object
+    call.step = _Waiting()
     return call
 
 
@@ -454,11 +458,16 @@ class TestThread:
 
     @pytest.mark.settings(watchdog_interval=0.05, stuck_first_chunk=0.1)
     async def test_fault_in_one_stream_is_not_the_others(self, telemetry: Telemetry) -> None:
-        def fault() -> object:
-            raise LookupError("a fault of ours")
+        class Fault:
+            @property
+            def coro(self) -> object | None:
+                raise LookupError("a fault of ours")
+
+            @coro.setter
+            def coro(self, _: object | None) -> None: ...
 
         bad, good = opened(telemetry), opened(telemetry)
-        bad.awaited = fault
+        bad.step = Fault()
         await found_stuck(telemetry)
 
         assert telemetry.tracker.faults.counts.keys() == {"watchdog.look"}

@@ -3,19 +3,22 @@
 import asyncio
 import math
 import socket
+from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
 import pytest
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from fastapi.responses import StreamingResponse
 from opentelemetry.sdk.trace import ReadableSpan
 
 from calling import Caller, chat, silent
+from disconnect.asgi import Receive, Scope, Send, Served
+from litellm_cancel_otel import CancellationMiddleware
 from litellm_cancel_otel import _semconv as sc
 from litellm_cancel_otel._demo.fakes import FakeProvider, Script
 from litellm_cancel_otel._evidence import note_scope_expired, scope_expired
-from litellm_cancel_otel._records import CallFacts, Exit, Signal
 from telemetry import Telemetry
 
 
@@ -113,6 +116,42 @@ class _Scope:
     pass
 
 
+def streaming(provider: FakeProvider) -> FastAPI:
+    """Return an application that answers from a child task, as Starlette's responses do."""
+    app = FastAPI()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        async for _ in await chat(provider, "openai", stream=True):
+            yield b"piece"
+
+    @app.get("/")
+    async def endpoint() -> StreamingResponse:
+        return StreamingResponse(pieces())
+
+    return app
+
+
+async def passing(request: Request, call_next: Any) -> Any:
+    return await call_next(request)
+
+
+async def shut_down(app: FastAPI, provider: FakeProvider) -> None:
+    """Shut uvicorn down, without any grace, while the provider is silent in a request's call."""
+    config = uvicorn.Config(
+        app, port=0, log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=0
+    )
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    (listening,) = server.servers[0].sockets
+    with socket.create_connection(listening.getsockname()) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+        await silent(provider)
+        server.should_exit = True
+        await serving
+
+
 class TestServer:
     async def test_graceful_shutdown_is_over(
         self, telemetry: Telemetry, quiet: FakeProvider
@@ -123,21 +162,46 @@ class TestServer:
         async def endpoint() -> None:
             await chat(quiet, "openai")
 
-        config = uvicorn.Config(
-            app, port=0, log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=0
-        )
-        server = uvicorn.Server(config)
-        serving = asyncio.create_task(server.serve())
-        while not server.started:
-            await asyncio.sleep(0.01)
-        (listening,) = server.servers[0].sockets
-        with socket.create_connection(listening.getsockname()) as client:
-            client.sendall(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
-            await silent(quiet)
-            server.should_exit = True
-            await serving
+        await shut_down(app, quiet)
 
         assert said(await telemetry.span(), sc.SOURCE) == "shutdown"
+
+    @pytest.mark.parametrize("wrapped", [False, True], ids=["bare", "wrapped"])
+    async def test_that_of_an_answer_made_in_a_child_task(
+        self, telemetry: Telemetry, provider: FakeProvider, wrapped: bool
+    ) -> None:
+        app = streaming(provider)
+        if wrapped:
+            app.middleware("http")(passing)
+        app.add_middleware(CancellationMiddleware)
+        provider.script = Script(hang_at=2)
+        await shut_down(app, provider)
+
+        span = await telemetry.span()
+        assert said(span, sc.SOURCE) == "shutdown"
+        assert said(span, sc.SIGNAL) == "cancel"
+
+    async def test_without_the_middleware_nobody_knows_that(
+        self, telemetry: Telemetry, provider: FakeProvider
+    ) -> None:
+        provider.script = Script(hang_at=2)
+        await shut_down(streaming(provider), provider)
+
+        assert said(await telemetry.span(), sc.SOURCE) == "task_cancel"
+
+    async def test_request_told_to_stop_by_somebody_else(
+        self, telemetry: Telemetry, quiet: FakeProvider
+    ) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(chat(quiet, "openai"))
+
+        served = Served(CancellationMiddleware(app))
+        await silent(quiet)
+        served.task.cancel("too slow")
+        await served.ended()
+
+        assert said(await telemetry.span(), sc.SOURCE) == "task_cancel"
 
     async def test_message_that_is_not_quite_it(
         self, telemetry: Telemetry, quiet: FakeProvider
@@ -168,20 +232,3 @@ class TestMessage:
         await caller.ended()
 
         assert said(await telemetry.span(), sc.CANCEL_MESSAGE) == "jane pressed stop"
-
-
-class TestWaste:
-    async def test_part_that_was_delivered(self, telemetry: Telemetry) -> None:
-        facts = CallFacts("chat", "openai", "gpt-4o-mini", stream=True)
-        call = telemetry.tracker.begin(lambda _: facts)
-        telemetry.tracker.opened(call)
-        for _ in range(3):
-            call.got_chunk()
-        call.disconnected(Signal.ASGI_RECEIVE, call.clock())
-        call.got_chunk()
-        call.end(Exit.CLOSED)
-
-        span = await telemetry.span()
-        assert said(span, sc.DELIVERED) == 0.75
-        assert said(span, sc.CHUNKS_UNDELIVERED) == 1
-        assert [count for _, count in telemetry.points(sc.UNDELIVERED)] == [1]

@@ -4,7 +4,6 @@ import asyncio
 import sys
 import weakref
 from collections.abc import Callable
-from typing import Protocol
 
 from ._classify import classify
 from ._evidence import (
@@ -18,56 +17,9 @@ from ._evidence import (
     shutting_down,
     told_by_server,
 )
-from ._faults import Faults
-from ._records import CallFacts, Ending, Evidence, Exit, Signal, Stuck, Times, Verdict
+from ._records import CallFacts, Ending, Evidence, Exit, Signal, Times, Verdict
+from ._sink import Sink, Step, Watch
 from ._upstream import Upstream
-
-
-class Sink(Protocol):
-    """Where a call reports to."""
-
-    clock: Callable[[], float]
-    faults: Faults
-    checkpoint_interval: float
-    """Seconds that a stream may go without letting the loop run; 0 for ever."""
-    cancel_messages: bool
-    """Whether the cancel's own message is wanted."""
-
-    def opened(self, call: "Call") -> None:
-        """Take a call that has returned its stream."""
-
-    def driven(self, call: "Call", before: "asyncio.Task[object] | None") -> None:
-        """Take a stream that another task asks for chunks than before."""
-
-    def acted(self, call: "Call", action: str) -> None:
-        """Take an action of the guard's."""
-
-    def completed(self, call: "Call") -> bool:
-        """Take a call that ran to its end; return False where its ending is wanted too."""
-
-    def ended(self, call: "Call", ending: Ending) -> None:
-        """Take the call's one end."""
-
-    def lost(self, call: "Call") -> None:
-        """Take a call whose end could not be told, by a fault of ours. Never raises."""
-
-
-class Watch(Protocol):
-    """What the watchdog keeps of one open stream."""
-
-    found: tuple[Stuck, ...]
-    """The times that it was found stuck."""
-
-    def changed(self) -> None:
-        """Have the stream looked at anew, at the next tick."""
-
-    def blocked(self, since: float, now: float) -> float | None:
-        """Return by how long the stream's event loop was blocked, None where it was not."""
-
-
-def _nothing() -> object | None:
-    return None
-
 
 _NOBODY = CallFacts("", "unknown", "unknown", stream=False)
 
@@ -83,7 +35,6 @@ class Call:
         "_driver_done_at",
         "actions",
         "attempt_failed",
-        "awaited",
         "baseline",
         "by_guard",
         "cancel",
@@ -102,6 +53,7 @@ class Call:
         "is_stream",
         "last_chunk",
         "loop",
+        "on_driver_done",
         "parent",
         "request",
         "requesting",
@@ -110,13 +62,16 @@ class Call:
         "signal",
         "sink",
         "start",
+        "step",
         "stream",
         "thrown_in",
         "upstream",
         "watch",
     )
 
-    def __init__(self, sink: Sink, describe: Callable[["Call"], CallFacts], parent: object) -> None:
+    def __init__(
+        self, sink: Sink["Call"], describe: Callable[["Call"], CallFacts], parent: object
+    ) -> None:
         self.sink = sink
         self.describe = describe
         """Tells what the call is; asked once, at its end or when its stream opens."""
@@ -152,20 +107,44 @@ class Call:
         self.cancel_level = 0
         """By how much ``cancelling()`` had risen when it was thrown."""
         self.shutdown = False
+        """The server or the loop's runner is stopping, and has told the call or its request so."""
         self.closing_since: float | None = None
         self.chunks_at_disconnect: int | None = None
         self._driver_done_at: float | None = None
         self.by_guard = False
         """The guard is closing it."""
-        self.actions: list[tuple[str, float]] = []
+        self.actions: tuple[tuple[str, float], ...] = ()
         """What the guard did, and when."""
         self.upstream: Upstream | None = None
         self.attempt_failed = False
         """LiteLLM's own call has raised, and LiteLLM is about what it does then."""
         self.thrown_in = "call"
         """Where the caller's cancel was thrown in."""
-        self.awaited: Callable[[], object | None] = _nothing
-        """Returns what somebody awaits in the next chunk's place; None where nobody does."""
+        self.step: Step | None = None
+        """What hands out the stream's chunks."""
+        self.on_driver_done: Callable[[asyncio.Task[object]], None] | None = None
+        """What the guard has its driver call in the end."""
+
+    @property
+    def undelivered(self) -> int:
+        """How many chunks came after the disconnect."""
+        before = self.chunks_at_disconnect
+        return 0 if before is None else self.chunks - before
+
+    def wasted(self, exit_: Exit) -> float:
+        """Return the part of the answer, from 0 to 1, that came after the disconnect."""
+        if self.is_stream:
+            return self.undelivered / self.chunks if self.chunks else 0.0
+        return float(self.disconnect is not None and exit_ is Exit.RETURNED)  # whole, or nothing
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for the stream's next chunk at this moment."""
+        return self.step is not None and self.step.coro is not None
+
+    def dropped(self, _: object) -> None:
+        """Take the death of the stream, to which nobody refers any more."""
+        self.end(Exit.DROPPED)
 
     @property
     def driver_done_at(self) -> float | None:
@@ -214,7 +193,8 @@ class Call:
         # cancels as soon as the first address has answered.
         self.cancel_level = level
         self.cancel_delivered = self.clock()
-        self.shutdown = told_by_server(exc) or shutting_down(sys._getframe(1))
+        if told_by_server(exc) or shutting_down(sys._getframe(1)):
+            self.shutdown = True
         self.cancel = exc if level > 0 else None
         if self.is_stream:
             self.thrown_in = "stream"
@@ -240,7 +220,7 @@ class Call:
         try:
             # One event of a kind: a long backlog has the loop run hundreds of times.
             if all(action != known for known, _ in self.actions):
-                self.actions.append((action, self.clock()))
+                self.actions += ((action, self.clock()),)
             self.sink.acted(self, action)
         except Exception as fault:  # noqa: BLE001 - ours: the host's chunk goes on
             self.sink.faults.note("guard.action", fault)
@@ -267,7 +247,7 @@ class Call:
             if exit_ is Exit.RETURNED:
                 self.describe = _NOBODY.stand_in
             self.driver = self.parent = self.cancel = self.stream = self.watch = None
-            self.awaited = _nothing
+            self.step = None
 
     def _ending(self, exit_: Exit, exc: BaseException | None) -> Ending:
         now = self.clock()
@@ -310,17 +290,14 @@ class Call:
             chunks=self.chunks,
             error_type=None if exc is None else type(exc).__qualname__,
             upstream_open=upstream_open,
-            undelivered=self._undelivered(),
-            actions=tuple(self.actions),
+            undelivered=self.undelivered,
+            wasted=self.wasted(exit_),
+            actions=self.actions,
             stuck=() if watch is None else watch.found,
             loop_lag=None if watch is None else watch.blocked(came, now),
             swallowed_in=self.thrown_in,
             cancel_message=message_of(self.cancel) if self.sink.cancel_messages else None,
         )
-
-    def _undelivered(self) -> int:
-        before = self.chunks_at_disconnect
-        return 0 if before is None else self.chunks - before
 
 
 def _first_of(*moments: float | None) -> float | None:

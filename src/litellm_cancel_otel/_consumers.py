@@ -96,7 +96,7 @@ class _Noting:
         self.known = known
         self._first = first
 
-    def __call__(self, generator: AsyncGenerator) -> None:
+    def __call__(self, generator: Any) -> None:
         self.known.add(generator)
         if self._first is not None:
             self._first(generator)

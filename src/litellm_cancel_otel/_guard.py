@@ -49,25 +49,23 @@ class Guard:
         self._being_closed: set[Call] = set()
         self._to_do: dict[asyncio.AbstractEventLoop, deque[Callable[[], None]]] = {}
         self._closing: set[asyncio.Task[None]] = set()
-        self._callbacks: dict[Call, tuple[asyncio.Task[object], object]] = {}
 
     # Drivers
 
     def driven(self, call: Call, before: "asyncio.Task[object] | None") -> None:
         """Follow a stream's driver; the one before is of no interest any more."""
-        self.forget(call)
+        self.forget(call, before)
         if call.driver is None or call.loop is None:
             return
         follow_generators(call.loop)
-        callback = partial(self._driver_done, call)
-        call.driver.add_done_callback(callback)
-        self._callbacks[call] = (call.driver, callback)
+        call.on_driver_done = partial(self._driver_done, call)
+        call.driver.add_done_callback(call.on_driver_done)
 
-    def forget(self, call: Call) -> None:
-        """Let go of a stream that has ended: a long-lived driver must not gather callbacks."""
-        task, callback = self._callbacks.pop(call, (None, None))
-        if task is not None:
-            task.remove_done_callback(callback)  # type: ignore[arg-type]  # the same object as added
+    def forget(self, call: Call, driver: "asyncio.Task[object] | None") -> None:
+        """Let go of a stream's driver: one that lives for long must not gather callbacks."""
+        if driver is not None and call.on_driver_done is not None:
+            driver.remove_done_callback(call.on_driver_done)
+        call.on_driver_done = None
 
     def _driver_done(self, call: Call, task: "asyncio.Task[object]") -> None:
         if call.ended or call.driver is not task:
@@ -187,17 +185,16 @@ class Guard:
 
     def close_upstream(self, call: Call, upstream: Upstream) -> None:
         """Close a provider's response that its ended call has left open; in the call's loop."""
-        if call.loop is not None and upstream.close is not None:
+        if call.loop is not None and upstream.connection is not None:
             self._run(call.loop, self._close_upstream(call, upstream))
 
     async def _close_upstream(self, call: Call, upstream: Upstream) -> None:
-        close = upstream.close
-        if close is None:
+        if upstream.connection is None:
             return
         call.sink.acted(call, Action.CLOSED_UPSTREAM)
         try:
             async with asyncio.timeout(self._settings.close_timeout):
-                await close()
+                await upstream.close()
         except TimeoutError:
             log.warning(
                 "closing a provider's response took over %s s and was given up",

@@ -54,6 +54,7 @@ class Instruments:
         self._cancellations = _counter(meter, sc.CANCELLATIONS)
         self._swallowed = _counter(meter, sc.SWALLOWED)
         self._undelivered = _counter(meter, sc.UNDELIVERED)
+        self._undelivered_tokens = _counter(meter, sc.UNDELIVERED_TOKENS)
         self._to_finally = _histogram(meter, sc.TO_FINALLY)
         self._to_upstream_close = _histogram(meter, sc.TO_UPSTREAM_CLOSE)
         self._time_to_cancel = _histogram(meter, sc.TIME_TO_CANCEL)
@@ -109,8 +110,6 @@ class Instruments:
         self._time_to_cancel.record(
             time_to_cancel(times), {**base, sc.SOURCE: source, sc.PHASE: phase}, context
         )
-        if ending.undelivered:
-            self._undelivered.add(ending.undelivered, base, context)
         to_finally = since_disconnect(times, times.end)
         if to_finally is not None:
             ended = {sc.SIGNAL: str(verdict.signal), sc.ENDED_BY: str(verdict.ended_by)}
@@ -118,6 +117,21 @@ class Instruments:
         to_close = since_disconnect(times, times.upstream_closed)
         if to_close is not None:
             self._to_upstream_close.record(to_close, typed, context)
+
+    def undelivered(self, key: Key, ending: Ending, context: Context) -> None:
+        """Count what came after the disconnect, of a call that was cancelled or ran to its end."""
+        if ending.undelivered:
+            by_outcome = {**attributes(key), sc.OUTCOME: str(ending.verdict.outcome)}
+            self._undelivered.add(ending.undelivered, by_outcome, context)
+        self.undelivered_tokens(key, ending, ending.facts.output_tokens, context)
+
+    def undelivered_tokens(
+        self, key: Key, ending: Ending, output_tokens: int | None, context: Context
+    ) -> None:
+        """Count the same in tokens, given the whole answer's; None where nobody knows them."""
+        if tokens := ending.tokens_undelivered(output_tokens):
+            by_outcome = {**attributes(key), sc.OUTCOME: str(ending.verdict.outcome)}
+            self._undelivered_tokens.add(tokens, by_outcome, context)
 
     def upstream_closed(
         self, key: Key, cancellation_type: str, ending: Ending, seconds: float, context: Context
@@ -138,7 +152,8 @@ class Instruments:
     def forked(self) -> None:
         """Forget what the parent process counted: it reports that itself."""
         self._lock = threading.Lock()  # the parent's may have been held
-        self._calls, self._open, self._stuck = Counter(), Counter(), Counter()
+        self._calls, self._actions = Counter(), Counter()
+        self._open, self._stuck = Counter(), Counter()
 
     def silence(self) -> None:
         """Report nothing more from the instruments that are read rather than written."""

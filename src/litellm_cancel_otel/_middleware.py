@@ -8,8 +8,9 @@ from typing import Any
 from ._consumers import follow_generators
 from ._evidence import cancelling, running_task
 from ._records import Signal
-from ._request import REQUEST, Request
+from ._request import REQUEST, Request, last_requests
 from ._seams.active import ACTIVE
+from ._seams.steps import Step
 from ._tracker import Tracker
 
 Message = MutableMapping[str, Any]
@@ -55,7 +56,9 @@ class CancellationMiddleware:
             request.on_disconnect = lambda: guard.disconnected(request, loop)
         token = REQUEST.set(request)
         try:
-            await self.app(scope, listener.receive, _watching(send, request))
+            await Step(
+                self._call(scope, listener.receive, _watching(send, request)), request.thrown
+            )
         except asyncio.CancelledError:
             request.aborted = True
             # Ours alone: the server asked nothing, and is told nothing. Any other cancel goes on.
@@ -72,6 +75,9 @@ class CancellationMiddleware:
             listener.close()
             if guard is not None:
                 guard.finished(request)
+
+    async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)  # whatever awaitable it returns
 
 
 def _expects_body(scope: Scope) -> bool:
@@ -103,6 +109,7 @@ def _flushing(send: Send) -> Send:
     async def flushing(message: Message) -> None:
         tracker = ACTIVE.tracker
         if message["type"] == "lifespan.shutdown.complete" and tracker is not None:
+            await last_requests()
             await asyncio.to_thread(tracker.flush)
         await send(message)
 

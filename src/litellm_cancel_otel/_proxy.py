@@ -8,6 +8,7 @@ from typing import Any
 
 from ._callback import CancelTelemetry
 from ._middleware import CancellationMiddleware
+from ._request import last_requests
 
 log = logging.getLogger("litellm_cancel_otel")
 
@@ -49,6 +50,7 @@ def _flush_at_shutdown(server: Any, handler: CancelTelemetry) -> None:
         try:
             return await original(*args, **kwargs)
         finally:
+            await last_requests()
             await asyncio.to_thread(handler.flush)
 
     server.proxy_shutdown_event = proxy_shutdown_event

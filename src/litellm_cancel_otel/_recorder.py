@@ -20,6 +20,9 @@ from ._records import CallFacts, Ending, Outcome, Stuck, Times
 from ._spans import Spans
 from ._timeline import NANOSECONDS, since_disconnect, wall_clock
 
+_UNSAID = 256
+"""Answers that are remembered at the most: of a cancelled one LiteLLM never says it."""
+
 FirstSpan = SpanContext
 """The span of a call that was stuck, made while it was."""
 
@@ -42,6 +45,8 @@ class Recorder:
         self._which = which
         self._clock = clock
         self._late: set[LateClose] = set()
+        self._unsaid: dict[str, tuple[Key, Ending, Context]] = {}
+        """Answers that were in part for nobody, of which LiteLLM may yet say how long they were."""
 
     def stuck(
         self, facts: CallFacts, times: Times, chunks: int, stuck: Stuck, parent: object
@@ -66,20 +71,22 @@ class Recorder:
         self.instruments.count(key, verdict.outcome)
         if verdict.swallowed:
             self.instruments.swallowed(key, ending.swallowed_in)
+        context = parent if parent is not None else Context()
         cancelled = verdict.outcome is Outcome.CANCELLED
         if not cancelled and not ending.stuck and self._which != "all":
+            self._wasted(key, ending, context)
             return None
         kind = _cancellation_type(ending) if cancelled else None
         now, now_ns = self._clock(), time.time_ns()
         end_ns = wall_clock(ending.times.end, now, now_ns)
         span = None
-        context = parent if parent is not None else Context()
         if first is not None and not get_current_span(context).get_span_context().is_valid:
             # There was no trace to be part of: the first span has begun one.
             parent = context = set_span_in_context(NonRecordingSpan(first), context)
         if self._which != "none":
             span = self._spans.start(ending, kind, parent, now, now_ns, first)
             context = set_span_in_context(span, context)
+        self._wasted(key, ending, context)
         late = None
         if kind is not None:
             self.instruments.cancelled(key, kind, ending, context)
@@ -89,6 +96,22 @@ class Recorder:
         if span is not None and late is None:
             span.end(end_ns)
         return late
+
+    def _wasted(self, key: Key, ending: Ending, context: Context) -> None:
+        if not ending.wasted:
+            return
+        self.instruments.undelivered(key, ending, context)
+        facts = ending.facts
+        if facts.output_tokens is None and facts.call_id is not None:
+            if len(self._unsaid) >= _UNSAID:
+                self._unsaid.pop(next(iter(self._unsaid)), None)
+            self._unsaid[facts.call_id] = (key, ending, context)
+
+    def used(self, call_id: str, output_tokens: int) -> None:
+        """Take LiteLLM's count of a whole answer's tokens, which it makes after the call's end."""
+        if (waiting := self._unsaid.pop(call_id, None)) is not None:
+            key, ending, context = waiting
+            self.instruments.undelivered_tokens(key, ending, output_tokens, context)
 
     def flush(self) -> None:
         """End every span that still waits for its upstream's close."""

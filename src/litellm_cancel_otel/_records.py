@@ -119,6 +119,8 @@ class CallFacts:
     response_model: str | None = None
     server_address: str | None = None
     server_port: int | None = None
+    output_tokens: int | None = None
+    """How many the provider had said, with the last chunk, that it has sent."""
 
     def stand_in(self, _call: object) -> "CallFacts":
         """Return itself: what describes a call that has ended."""
@@ -150,6 +152,8 @@ class Ending:
     """The provider's response was still open when the call ended."""
     undelivered: int = 0
     """Chunks that the provider sent after the disconnect."""
+    wasted: float = 0.0
+    """The part of the answer, from 0 to 1, that came after it."""
     actions: tuple[tuple[str, float], ...] = ()
     """What the guard did, and when."""
     stuck: "tuple[Stuck, ...]" = ()
@@ -160,6 +164,10 @@ class Ending:
     """Where the cancel was that did not come out, should the verdict say so."""
     cancel_message: str | None = None
     """The cancel's own message, where a setting asks for it."""
+
+    def tokens_undelivered(self, output_tokens: int | None) -> int | None:
+        """Return how many of the answer's tokens came after it, shared out by chunks."""
+        return None if output_tokens is None else round(output_tokens * self.wasted)
 
 
 class Action(StrEnum):

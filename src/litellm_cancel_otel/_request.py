@@ -1,12 +1,14 @@
 """One request of a server's, as far as the calls made in it are concerned."""
 
 import asyncio
+import sys
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Final
+from weakref import WeakSet
 
 from ._call import Call
-from ._evidence import running_loop
+from ._evidence import running_loop, shutting_down, told_by_server
 from ._records import Signal
 
 
@@ -14,6 +16,7 @@ class Request:
     """Links a client's going to the calls that were made for it, in child tasks too."""
 
     __slots__ = (
+        "__weakref__",
         "aborted",
         "calls",
         "cancelled",
@@ -54,6 +57,7 @@ class Request:
         """Called in the request's loop when a call begins."""
         self.on_disconnect: Callable[[], None] | None = None
         """Called there at the disconnect, and again when something begins after it."""
+        _requests.add(self)
 
     def began(self, call: Call) -> None:
         """Take a call that begins in this request, maybe in a loop and thread of its own."""
@@ -69,6 +73,18 @@ class Request:
     def ended(self, call: Call) -> None:
         """Let go of a call that has ended."""
         self.calls.discard(call)
+
+    def thrown(self, exc: BaseException) -> None:
+        """Take what is thrown into the application, before anything unwinds.
+
+        A framework that answers from a child task tells that one to stop in words of its own: that
+        the server shuts down is known here alone.
+        """
+        if isinstance(exc, asyncio.CancelledError) and (
+            told_by_server(exc) or shutting_down(sys._getframe(1))
+        ):
+            for call in list(self.calls):
+                call.shutdown = True
 
     def responds(self) -> None:
         """Note that the response begins, which may be after the disconnect."""
@@ -95,5 +111,28 @@ class Request:
         elif not self.loop.is_closed():
             self.loop.call_soon_threadsafe(what)
 
+
+_PATIENCE = 0.5
+"""Seconds that a server's shutdown waits for its last requests to unwind, at the most."""
+
+_requests: "WeakSet[Request]" = WeakSet()
+
+
+async def last_requests() -> None:
+    """Wait, not for long, until the loop's requests are over and so are their calls.
+
+    A server that shuts down tells its last requests to stop and goes on at once: what becomes of
+    their calls is known some turns of the loop later, and would come too late to be exported.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + _PATIENCE
+    while loop.time() < until and any(
+        one.loop is loop and (one.calls or not one.finished) for one in list(_requests)
+    ):
+        await asyncio.sleep(_LOOK)
+
+
+_LOOK = 0.005
+"""Seconds from one look to the next."""
 
 REQUEST: Final[ContextVar[Request | None]] = ContextVar("litellm_cancel_otel_request", default=None)

@@ -18,6 +18,7 @@ REQUEST_STREAM: Final = "gen_ai.request.stream"
 RESPONSE_MODEL: Final = "gen_ai.response.model"
 SERVER_ADDRESS: Final = "server.address"
 SERVER_PORT: Final = "server.port"
+OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
 CALL_ID: Final = "litellm.call_id"
 ERROR_TYPE: Final = "error.type"
 
@@ -31,6 +32,7 @@ CHUNKS: Final = "litellm_cancel.chunks"
 DISCONNECT_TO_FINALLY: Final = "litellm_cancel.disconnect_to_finally"
 DISCONNECT_TO_UPSTREAM_CLOSE: Final = "litellm_cancel.disconnect_to_upstream_close"
 CHUNKS_UNDELIVERED: Final = "litellm_cancel.chunks.undelivered"
+TOKENS_UNDELIVERED: Final = "litellm_cancel.output_tokens.undelivered"
 DELIVERED: Final = "litellm_cancel.delivered"
 CANCEL_MESSAGE: Final = "litellm_cancel.message"
 
@@ -111,10 +113,16 @@ OLDEST_AFTER_DISCONNECT: Final = Metric(
     "Age of the oldest stream whose client is gone and whose finally has not run.",
 )
 UNDELIVERED: Final = Metric(
-    "litellm_cancel.chunks.undelivered",
+    CHUNKS_UNDELIVERED,
     "counter",
     "{chunk}",
-    "Chunks received from the provider after the disconnect.",
+    "Chunks received from the provider after the disconnect, by outcome.",
+)
+UNDELIVERED_TOKENS: Final = Metric(
+    TOKENS_UNDELIVERED,
+    "counter",
+    "{token}",
+    "Output tokens received after the disconnect, where LiteLLM knows them, by outcome.",
 )
 SWALLOWED: Final = Metric(
     "litellm_cancel.swallowed",
@@ -145,6 +153,7 @@ METRICS: Final = (
     STREAMS_STUCK,
     OLDEST_AFTER_DISCONNECT,
     UNDELIVERED,
+    UNDELIVERED_TOKENS,
     SWALLOWED,
     GUARD_ACTIONS,
     LOOP_LAG,

@@ -134,6 +134,7 @@ def _facts(facts: CallFacts) -> Found:
         sc.RESPONSE_MODEL: facts.response_model,
         sc.SERVER_ADDRESS: facts.server_address,
         sc.SERVER_PORT: facts.server_port,
+        sc.OUTPUT_TOKENS: facts.output_tokens,
         sc.CALL_ID: facts.call_id,
     }
 
@@ -142,8 +143,11 @@ def _delivery(ending: Ending) -> Found:
     """Return what of a cancelled answer came too late, and the part that did not."""
     if not ending.chunks:
         return {}
-    delivered = (ending.chunks - ending.undelivered) / ending.chunks
-    return {sc.DELIVERED: delivered, sc.CHUNKS_UNDELIVERED: ending.undelivered}
+    return {
+        sc.DELIVERED: 1 - ending.wasted,
+        sc.CHUNKS_UNDELIVERED: ending.undelivered,
+        sc.TOKENS_UNDELIVERED: ending.tokens_undelivered(ending.facts.output_tokens),
+    }
 
 
 def _stuck(stuck: Stuck) -> dict[str, AttributeValue]:

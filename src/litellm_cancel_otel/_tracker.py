@@ -94,7 +94,8 @@ class Tracker:
         """Count a call that ran to its end, where no span is wanted of it: the common case."""
         if call.start < self._began:  # the parent process's, and counted there
             return True
-        if self.settings.spans == "all" or (call.watch is not None and call.watch.found):
+        found = call.watch is not None and call.watch.found
+        if self.settings.spans == "all" or found or call.disconnect is not None:
             return False
         key = self._forget(call)
         instruments = self.recorder.instruments
@@ -148,7 +149,7 @@ class Tracker:
         if key is not None:
             self.recorder.instruments.closed(key)
             if self.guard is not None:
-                self.guard.forget(call)
+                self.guard.forget(call, call.driver)
         return key
 
     def _disconnected(self) -> list[tuple[Key, float]]:
@@ -179,7 +180,7 @@ class Tracker:
         upstream: Upstream,
         late: LateClose | None,
     ) -> None:
-        if upstream.reading():
+        if upstream.is_read():
             # A task of LiteLLM's own reads on: the proxy bills what was generated for nobody.
             upstream.on_closed = None
             if late is not None:

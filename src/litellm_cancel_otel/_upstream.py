@@ -1,10 +1,20 @@
 """The provider's HTTP response behind a call, as far as the package needs to know it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from typing import Protocol
 
 
-def _never() -> bool:
-    return False
+class Connection(Protocol):
+    """The connection's end of a response that has begun."""
+
+    def is_closed(self) -> bool:
+        """Return whether the transport has closed it by itself, behind httpx's back."""
+
+    def is_read(self) -> bool:
+        """Return whether somebody is reading the response's body at this moment."""
+
+    async def close(self) -> None:
+        """Close it."""
 
 
 class Upstream:
@@ -13,27 +23,14 @@ class Upstream:
     Times are seconds of the tracker's clock.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "close",
-        "closed_at",
-        "host",
-        "on_closed",
-        "port",
-        "probe",
-        "reading",
-    )
+    __slots__ = ("__weakref__", "closed_at", "connection", "host", "on_closed", "port")
 
     def __init__(self, host: str | None, port: int | None) -> None:
         self.host = host
         self.port = port
         self.closed_at: float | None = None
-        self.close: Callable[[], Awaitable[None]] | None = None
-        """Closes the response; None until there is one."""
-        self.probe: Callable[[], bool] = _never
-        """Whether the transport has closed the response by itself, behind httpx's back."""
-        self.reading: Callable[[], bool] = _never
-        """Whether somebody is reading the response's body at this moment."""
+        self.connection: Connection | None = None
+        """None until there is a response, and again once it is closed."""
         self.on_closed: Callable[[float], None] | None = None
         """Called once with the time of the close, where somebody waits for it."""
 
@@ -42,14 +39,22 @@ class Upstream:
         if self.closed_at is not None:
             return
         self.closed_at = now
-        self.close = None  # lets go of the response
-        self.probe = self.reading = _never
+        self.connection = None  # lets go of the response
         if self.on_closed is not None:
             waiter, self.on_closed = self.on_closed, None
             waiter(now)
 
     def is_open(self, now: float) -> bool:
         """Return whether the response is still open; the transport's close is noted as of now."""
-        if self.closed_at is None and self.probe():
+        if self.connection is not None and self.connection.is_closed():
             self.closed(now)
         return self.closed_at is None
+
+    def is_read(self) -> bool:
+        """Return whether somebody is reading the response's body at this moment."""
+        return self.connection is not None and self.connection.is_read()
+
+    async def close(self) -> None:
+        """Close the response, where there is one that is open."""
+        if self.connection is not None:
+            await self.connection.close()

@@ -126,7 +126,7 @@ def seen(call: Call) -> Seen:
         call.start,
         call.chunks,
         call.last_chunk,
-        call.awaited() is not None,
+        call.is_awaited,
         call.disconnect,
         call.chunks_at_disconnect or 0,
         call.driver_done_at if done else None,

@@ -185,7 +185,9 @@ class Replica:
         waited = self._random.lognormvariate(1.2, 0.9)
         self._measure(sc.TIME_TO_CANCEL, {**base, sc.SOURCE: source.value, **phase}, waited)
         wasted = 40 if "undelivered" in self.faults else int(draw() * 3)
-        self._count(sc.UNDELIVERED, base, wasted)
+        waste = {**base, sc.OUTCOME: "cancelled"}
+        self._count(sc.UNDELIVERED, waste, wasted)
+        self._count(sc.UNDELIVERED_TOKENS, waste, wasted * 3)
         if draw() < 0.2:
             self._count(sc.GUARD_ACTIONS, {**base, sc.ACTION: self._random.choice([*Action])})
 

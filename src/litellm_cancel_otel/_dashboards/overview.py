@@ -39,7 +39,7 @@ def _providers() -> Panel:
     calls, usual = shown.rate(sc.CALLS, by), CALLS.over("1d")
     was = share(_CANCELLED.over("1d").rate(sc.CALLS, by), usual.rate(sc.CALLS, by))
     stuck = f"{total(CALLS.now(sc.STREAMS_STUCK), by)} or {calls} * 0"
-    wasted = share(shown.rate(sc.UNDELIVERED, by), cancelled.rate(sc.CALLS, by))
+    wasted = share(cancelled.rate(sc.UNDELIVERED, by), cancelled.rate(sc.CALLS, by))
     one = "/d/litellm-cancel-provider?var-provider=${__value.raw}&${service:queryparam}"
     one += "&${__url_time_range}"
     return grid(
@@ -193,7 +193,7 @@ def _wasted() -> Panel:
         About(
             "Wasted chunks a second, by provider",
             "Chunks that came from the provider after the client had gone: paid for, and thrown "
-            "away. Steadily above zero: the upstream is left open.",
+            "away. Steadily above zero: the upstream is left open, or is read on for billing.",
             "upstream-left-open",
         ),
         [Line(CALLS.rate(sc.UNDELIVERED, sc.PROVIDER), _NAME)],

@@ -93,6 +93,7 @@ def recordings() -> list[Recording]:
     """Return every recording rule, each after those that it reads."""
     five, ten, quarter = _over("5m"), _over("10m"), _over("15m")
     cancelled = five.where(equal(sc.OUTCOME, "cancelled"))
+    left_open = ten.where(differs(sc.OUTCOME, "completed"))  # what was read to its end is no leak
     internal = quarter.where(_INTERNAL).increase(sc.CANCELLATIONS, *_BY)
     return [
         Recording(
@@ -115,7 +116,7 @@ def recordings() -> list[Recording]:
         Recording(INTERNAL_RATIO, share(internal, quarter.increase(sc.CALLS, *_BY))),
         Recording(UPSTREAM_RATIO, ten.slower(sc.TO_UPSTREAM_CLOSE, UPSTREAM_LATE, *_BY)),
         Recording(UPSTREAM_COUNT, ten.increase(sc.TO_UPSTREAM_CLOSE, *_BY)),
-        Recording(UNDELIVERED, ten.increase(sc.UNDELIVERED, *_BY)),
+        Recording(UNDELIVERED, left_open.increase(sc.UNDELIVERED, *_BY)),
         Recording(CANCELLED, ten.increase(sc.CANCELLATIONS, *_BY)),
         Recording(STUCK, total(five.now(sc.STREAMS_STUCK), *_BY, sc.REASON)),
         Recording(SWALLOWED, quarter.increase(sc.SWALLOWED, *_BY, sc.SEAM)),

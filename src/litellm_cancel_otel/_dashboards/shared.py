@@ -16,9 +16,10 @@ PROVIDER: Final = label(sc.PROVIDER)
 def tiles(calls: Source) -> list[Panel]:
     """Return the six numbers that say in ten seconds whether something is wrong."""
     ended = calls.rate(sc.CALLS)
-    cancelled = calls.where(equal(sc.OUTCOME, "cancelled")).rate(sc.CALLS)
+    ended_early = calls.where(equal(sc.OUTCOME, "cancelled"))
+    cancelled = ended_early.rate(sc.CALLS)
     internal = calls.where(differs(sc.CANCELLATION_TYPE, sc.EXTERNAL)).rate(sc.CANCELLATIONS)
-    wasted = share(calls.rate(sc.UNDELIVERED), cancelled)
+    wasted = share(ended_early.rate(sc.UNDELIVERED), cancelled)
     return [
         stuck_tile(calls),
         oldest_tile(calls),

@@ -15,7 +15,7 @@ ALERTS = "LitellmCancel"
 def board() -> Board:
     """Return the dashboard *Stuck streams*."""
     open_and_stuck = (_open(), shared.stuck_by_reason(CALLS), _oldest())
-    cleaned_up = (shared.swallowed(CALLS), shared.guard(CALLS), _undelivered())
+    cleaned_up = (shared.swallowed(CALLS), shared.guard(CALLS), *_undelivered())
     return Board(
         "stuck",
         "LiteLLM cancellations: stuck streams",
@@ -26,7 +26,7 @@ def board() -> Board:
             Row("Stuck now", 8, [(16, _where()), (8, alerts(*_alerts()))]),
             Row("Open and stuck", 8, [(8, panel) for panel in open_and_stuck]),
             Row("Is it the event loop?", 8, [(12, _lag()), (12, _lag_heat())]),
-            Row("Cleaned up and not", 8, [(8, panel) for panel in cleaned_up]),
+            Row("Cleaned up and not", 8, [(6, panel) for panel in cleaned_up]),
             Row("Traces", 7, [(24, _latest())]),
         ],
     )
@@ -172,18 +172,24 @@ def _lag_heat() -> Panel:
     )
 
 
-def _undelivered() -> Panel:
-    return lines(
-        About(
-            "Chunks a second after the disconnect, by model",
-            "What providers still send to clients that are gone. It goes on while a stream is "
-            "stuck `after_disconnect`, and costs what it costs.",
-            "upstream-left-open",
-        ),
-        [Line(CALLS.rate(sc.UNDELIVERED, sc.REQUEST_MODEL), f"{{{{{label(sc.REQUEST_MODEL)}}}}}")],
-        style.A_SECOND,
-        colours={},
+def _undelivered() -> list[Panel]:
+    by, name = sc.REQUEST_MODEL, f"{{{{{label(sc.REQUEST_MODEL)}}}}}"
+    chunks = About(
+        "Chunks a second after the disconnect, by model",
+        "What providers still send to clients that are gone. It goes on while a stream is "
+        "stuck `after_disconnect`, and costs what it costs.",
+        "upstream-left-open",
     )
+    tokens = About(
+        "Output tokens a second after the disconnect, by model",
+        "The same in tokens, where LiteLLM knows them: mostly of answers that were read to their "
+        "end for nobody, as LiteLLM's proxy does with some to bill them.",
+        "upstream-left-open",
+    )
+    return [
+        lines(about, [Line(CALLS.rate(metric, by), name)], style.A_SECOND, colours={})
+        for about, metric in ((chunks, sc.UNDELIVERED), (tokens, sc.UNDELIVERED_TOKENS))
+    ]
 
 
 def _latest() -> Panel:

@@ -42,6 +42,7 @@ class Description:
             response_model=self.response_model or _model_of_chunks(call),
             server_address=None if upstream is None else upstream.host,
             server_port=None if upstream is None else upstream.port,
+            output_tokens=_tokens_of_chunks(call),
         )
 
 
@@ -52,6 +53,17 @@ def describe(operation: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> D
         model = args[0]
     provider = kwargs.get("custom_llm_provider")
     return Description(operation, model, provider, stream=kwargs.get("stream") is True)
+
+
+def logged_usage(logged: Any) -> tuple[str, int] | None:
+    """Return a call's id and its output tokens from what LiteLLM hands to a success callback."""
+    try:
+        call_id = _text(logged.get("litellm_call_id"))
+        tokens = (logged.get("standard_logging_object") or {}).get("completion_tokens")
+    except AttributeError:  # not what LiteLLM documents: then it is not known
+        return None
+    tokens = _known(tokens)
+    return None if call_id is None or tokens is None else (call_id, tokens)
 
 
 def _text(value: object) -> str | None:
@@ -71,6 +83,20 @@ def _resolve(model: str | None) -> tuple[str | None, str]:
 
 
 def _model_of_chunks(call: Call) -> str | None:
+    return _text(getattr(_last_chunk(call), "model", None))
+
+
+def _tokens_of_chunks(call: Call) -> int | None:
+    """Return the answer's tokens by its last chunk's word: an earlier one's is out of date."""
+    tokens = getattr(getattr(_last_chunk(call), "usage", None), "completion_tokens", None)
+    return _known(tokens)
+
+
+def _known(tokens: object) -> int | None:
+    return tokens if isinstance(tokens, int) and tokens > 0 else None  # 0 stands for: not known
+
+
+def _last_chunk(call: Call) -> object | None:
     stream = None if call.stream is None else call.stream()
-    chunks = getattr(stream, "chunks", None)
-    return _text(getattr(chunks[-1], "model", None)) if chunks else None
+    chunks = getattr(stream, "chunks", None)  # LiteLLM's own memory of what it has handed out
+    return chunks[-1] if chunks else None

@@ -10,7 +10,6 @@ import math
 import sys
 from asyncio import CancelledError
 from collections.abc import Callable, Coroutine, Generator
-from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -35,7 +34,16 @@ def thrown_instance(
 Told = Callable[[BaseException], object]
 
 
-class Step(Coroutine[Any, Any, Any]):
+class _Awaitable(Coroutine[Any, Any, Any], Generator[Any, Any, Any]):
+    """What ``await`` asks for: an iterator with ``send``, ``throw`` and ``close``, itself."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self
+
+
+class Step(_Awaitable):
     """Awaits a coroutine of LiteLLM's; ``told`` is given each exception that is thrown into it."""
 
     __slots__ = ("_coro", "_send", "_told")
@@ -44,12 +52,6 @@ class Step(Coroutine[Any, Any, Any]):
         self._coro = coro
         self._send = coro.send
         self._told = told
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        return self  # an iterator with send, throw and close is all that await asks for
-
-    def __iter__(self) -> "Step":
-        return self
 
     def __next__(self) -> Any:
         return self._send(None)
@@ -85,7 +87,7 @@ STEP = "litellm_cancel_otel_step"
 """The attribute of a stream's owner that holds its step."""
 
 
-class ChunkStep(Step):
+class ChunkStep(_Awaitable):
     """Awaits one chunk after another and keeps the stream's record; this package's hot path.
 
     One object serves a stream from its second chunk on: ``take`` hands it the next coroutine.
@@ -94,7 +96,6 @@ class ChunkStep(Step):
     __slots__ = ("_owner", "call", "coro")
 
     def __init__(self, call: Call, owner: Any) -> None:
-        self._told = call.thrown
         self._owner = owner
         self.call = call
         self.coro: Any = None
@@ -153,7 +154,7 @@ class ChunkStep(Step):
     def throw(self, typ: Any, val: Any = None, tb: TracebackType | None = None) -> Any:
         """Throw into the coroutine, after the call has been told."""
         exc = thrown_instance(typ, val, tb)
-        self._told(exc)
+        self.call.thrown(exc)
         try:
             return self.coro.throw(exc)
         except StopIteration:
@@ -217,19 +218,10 @@ class _Held:
         """Let the chunk go."""
 
 
-def _awaited(owner: Callable[[], Any]) -> object | None:
-    step: ChunkStep | None = getattr(owner(), STEP, None)
-    return None if step is None else step.coro
-
-
 class FirstStep(ChunkStep):
     """Awaits the first chunk with the call as the current one: some providers ask only now."""
 
     __slots__ = ()
-
-    def __init__(self, call: Call, owner: Any) -> None:
-        super().__init__(call, owner)
-        call.awaited = partial(_awaited, owner)
 
     def __next__(self) -> Any:
         token = CURRENT.set(self.call)
@@ -252,4 +244,5 @@ class FirstStep(ChunkStep):
         call, owner = self.call, self._owner()
         if call.chunks and owner is not None:
             call.first_chunk = call.last_chunk
-            setattr(owner, STEP, ChunkStep(call, self._owner))
+            call.step = ChunkStep(call, self._owner)
+            setattr(owner, STEP, call.step)

@@ -45,10 +45,11 @@ def watch_result(result: Any, call: Call) -> Any:
     else:
         call.end(Exit.RETURNED)
         return result
-    setattr(owner, STEP, FirstStep(call, weakref.ref(owner)))
+    call.step = FirstStep(call, weakref.ref(owner))
+    setattr(owner, STEP, call.step)
     # The call is held by the tracker while the stream is open, and holds this weak reference:
     # its callback runs as soon as the stream goes, whatever else is part of a cycle.
-    call.stream = weakref.ref(stream, lambda _: call.end(Exit.DROPPED))
+    call.stream = weakref.ref(stream, call.dropped)
     call.sink.opened(call)
     return stream
 
@@ -141,9 +142,8 @@ async def close(call: Call, closing: Coroutine[Any, Any, Any]) -> None:
 
 
 async def _close_upstream(call: Call) -> None:
-    upstream = call.upstream
-    if upstream is not None and upstream.close is not None:
-        await upstream.close()
+    if call.upstream is not None:
+        await call.upstream.close()
 
 
 class _Owner:

@@ -65,10 +65,9 @@ def _watch_close(response: Any, upstream: Upstream, clock: Callable[[], float]) 
     if response.is_closed:  # not streamed: read to its end and closed within send()
         upstream.closed(clock())
         return
-    end = _ResponseEnd(response, upstream, clock)
-    upstream.probe, upstream.reading, upstream.close = end.is_closed, end.is_read, end.close
+    upstream.connection = connection = _Connection(response, upstream, clock)
     kind: Any = type(response.stream)
-    response.stream = _watched_stream(kind)(response.stream, end)
+    response.stream = _watched_stream(kind)(response.stream, connection)
 
 
 @lru_cache(maxsize=64)
@@ -78,28 +77,28 @@ def _watched_stream(cls: Any) -> Any:
     base = next(parent for parent in cls.__mro__ if parent.__name__ == "AsyncByteStream")
 
     class WatchedByteStream(base):  # type: ignore[misc, valid-type]
-        def __init__(self, inner: Any, end: "_ResponseEnd") -> None:
+        def __init__(self, inner: Any, connection: "_Connection") -> None:
             self._inner = inner
-            self._end = end
+            self._connection = connection
 
         def __aiter__(self) -> Any:
             # Nothing of ours stands in the way of the bytes.
-            self._end.body = body = self._inner.__aiter__()
+            self._connection.body = body = self._inner.__aiter__()
             call, task = CURRENT.get(), running_task()
             if call is not None and call.driver is not task:
-                self._end.reader = task
+                self._connection.reader = task
             return body
 
         async def aclose(self) -> None:
             try:
                 await self._inner.aclose()
             finally:
-                self._end.stream_closed()
+                self._connection.stream_closed()
 
     return WatchedByteStream
 
 
-class _ResponseEnd:
+class _Connection:
     """The connection's end of a response, where closes happen that httpx does not hear of.
 
     On a cancel, httpcore closes from within the body's iteration, and so does LiteLLM's aiohttp

@@ -110,6 +110,7 @@ def _chat(call: Call, pieces: int) -> Body:
 
 def _chat_stream(call: Call) -> Stream:
     wants_usage = _wants_usage(call)
+    as_it_goes = bool((call.payload.get("stream_options") or {}).get("continuous_usage_stats"))
 
     def event(choices: list[Json], usage: Json | None = None) -> bytes:
         data: Json = {
@@ -124,8 +125,12 @@ def _chat_stream(call: Call) -> Stream:
             data["usage"] = usage
         return sse(data)
 
-    def delta(fields: Json, finish_reason: str | None = None) -> bytes:
-        return event([_choice(call, delta=fields, finish_reason=finish_reason)])
+    def delta(fields: Json, finish_reason: str | None = None, usage: Json | None = None) -> bytes:
+        return event([_choice(call, delta=fields, finish_reason=finish_reason)], usage)
+
+    def chunk(index: int) -> bytes:
+        # vLLM's way, and that of others that speak this format.
+        return delta({"content": piece(index)}, usage=_usage(index + 1) if as_it_goes else None)
 
     def closing(sent: int) -> bytes:
         usage = event([], _usage(sent)) if wants_usage else b""
@@ -133,7 +138,7 @@ def _chat_stream(call: Call) -> Stream:
 
     return Stream(
         opening=_filter_event(call) + delta({"role": "assistant", "content": "", "refusal": None}),
-        chunk=lambda index: delta({"content": piece(index)}),
+        chunk=chunk,
         closing=closing,
         rubbish=SSE_RUBBISH,
     )
