@@ -84,6 +84,16 @@ def test_what_was_recorded_right_before_the_exit_arrives(sink: OtlpSink, protoco
     assert metric.resource["service.instance.id"] == instance
 
 
+def test_what_the_sdk_counts_of_its_own_spans_goes_the_same_way(sink: OtlpSink) -> None:
+    child(
+        "pipeline = _export.resolve()" + RECORD,
+        OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED="true",
+        **sink.env("http/protobuf"),
+    )
+    names = {metric.name for metric in sink.metrics}
+    assert {"otel.sdk.span.started", "otel.sdk.processor.span.queue.size"} <= names
+
+
 def test_an_instance_id_of_the_operators_is_kept(sink: OtlpSink) -> None:
     child(
         "pipeline = _export.resolve()" + RECORD,

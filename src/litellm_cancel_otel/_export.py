@@ -10,12 +10,14 @@ before CancelTelemetry() is created, or passes it.
 """
 
 import atexit
+import inspect
 import logging
 import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import entry_points
 from queue import SimpleQueue
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar, cast
@@ -80,11 +82,13 @@ def resolve(
     """Find or build the provider of each signal; a bad OTEL_* variable is a warning in the log."""
     built: list[_Keeper] = []
     nowhere: list[str] = []
-    pipeline = Pipeline(
-        _choose(_TRACES, built, nowhere) if tracer_provider is None else tracer_provider,
-        _choose(_METRICS, built, nowhere) if meter_provider is None else meter_provider,
-        tuple(built),
-    )
+    if meter_provider is None:
+        meter_provider = _choose(_METRICS, built, nowhere)
+    if tracer_provider is None:
+        traces = replace(_TRACES, build=partial(_tracers, metered_by=meter_provider))
+        tracer_provider = _choose(traces, built, nowhere)
+    pipeline = Pipeline(tracer_provider, meter_provider, tuple(built))
+    nowhere.reverse()  # traces are named first
     if nowhere:
         log.warning(
             "%s go nowhere: the application has set no OpenTelemetry provider and no OTEL_* "
@@ -97,11 +101,24 @@ def resolve(
     return pipeline
 
 
-def _tracers(exporters: Sequence[Any], resource: Resource) -> TracerProvider:
-    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+def _tracers(
+    exporters: Sequence[Any],
+    resource: Resource,
+    metered_by: metrics.MeterProvider | None = None,
+) -> TracerProvider:
+    provider = TracerProvider(
+        resource=resource, shutdown_on_exit=False, **_metering(TracerProvider, metered_by)
+    )
     for exporter in exporters:
-        provider.add_span_processor(BatchSpanProcessor(exporter))
+        metering = _metering(BatchSpanProcessor, metered_by)
+        provider.add_span_processor(BatchSpanProcessor(exporter, **metering))
     return provider
+
+
+def _metering(cls: type, provider: metrics.MeterProvider | None) -> dict[str, Any]:
+    """Return where a part of the SDK counts what it drops, if it can: older ones do not count."""
+    known = "meter_provider" in inspect.signature(cls).parameters
+    return {"meter_provider": provider} if known else {}
 
 
 def _meters(exporters: Sequence[Any], resource: Resource) -> MeterProvider:
