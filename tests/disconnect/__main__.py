@@ -10,13 +10,16 @@ from collections.abc import AsyncIterator, Sequence
 from itertools import product
 from pathlib import Path
 
-from .bench import open_bench
+from .bench import Bench, open_bench
 from .cells import Cell, Server, every_cell, spanning_cells
-from .report import Sample, write_csv, write_document
-from .servers import ROOT
+from .report import Sample, missed, write_csv, write_document
+from .runs import Observed
+from .servers import ROOT, Running
 
 DOCUMENT = ROOT / "docs" / "disconnects.md"
 CELLS = ROOT / "docs" / "disconnects.csv"
+AGAIN = 100
+"""Clients more, of a cell of which one was late: a 99th percentile of ten is the worst of them."""
 
 
 def arguments() -> argparse.Namespace:
@@ -56,9 +59,19 @@ async def measure(
                 clients = repeats if package else 1
                 async with bench.site(server, python, package=package) as site:
                     found = await bench.run(site, mine, clients, package=package)
+                    if package:
+                        found += await look_again(bench, site, found)
                 print(f"litellm {version}, {server}, {package=}: {len(found)}", flush=True)
                 for observed in found:
                     yield Sample(version, package, observed)
+
+
+async def look_again(bench: Bench, site: Running, found: Sequence[Observed]) -> list[Observed]:
+    """Let more clients of the cells go that missed the objective; what was found before counts."""
+    late = missed(found)
+    for cell in late:
+        print(f"again: {cell}", flush=True)
+    return await bench.run(site, late, AGAIN)
 
 
 async def run(chosen: argparse.Namespace) -> None:
