@@ -20,7 +20,8 @@ def test_defaults_are_constants_that_fit() -> None:
         "guard": True,
         "max_models": 100,
         "upstream_wait": 5.0,
-        "orphan_grace": 0.02,
+        "disconnect_grace": 0.02,
+        "orphan_grace": 0.005,
         "close_timeout": 5.0,
         "checkpoint_interval": 0.005,
         "watchdog": True,
@@ -61,6 +62,7 @@ def test_stuck_limits_are_a_copy_that_nobody_changes() -> None:
     [
         ("max_models", 1, 10_000),
         ("upstream_wait", 0, 60),
+        ("disconnect_grace", 0, 60),
         ("orphan_grace", 0, 60),
         ("close_timeout", 0.01, 60),
         ("checkpoint_interval", 0, 10),

@@ -82,7 +82,7 @@ class Guard:
     def disconnected(self, request: Request, loop: asyncio.AbstractEventLoop) -> None:
         """Give the server and its framework a grace to stop the request, then stop it."""
         stop = partial(self._stop, request)
-        loop.call_later(self._settings.orphan_grace, self._soon, loop, stop)
+        loop.call_later(self._settings.disconnect_grace, self._soon, loop, stop)
 
     def _stop(self, request: Request) -> None:
         if request.finished:

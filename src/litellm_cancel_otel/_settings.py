@@ -56,8 +56,14 @@ class Settings:
         Seconds(0, 60),
         "How long a cancelled call's span waits for the provider's response to close.",
     )
-    orphan_grace: float = _setting(
+    disconnect_grace: float = _setting(
         0.02,
+        Seconds(0, 60),
+        "How long after the disconnect a server and its framework have to stop a request whose "
+        "response has begun, before the guard does.",
+    )
+    orphan_grace: float = _setting(
+        0.005,
         Seconds(0, 60),
         "How long an unfinished stream may be without a driver before the guard closes it.",
     )
