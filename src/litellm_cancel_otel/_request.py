@@ -115,6 +115,9 @@ class Request:
 _PATIENCE = 0.5
 """Seconds that a server's shutdown waits for its last requests to unwind, at the most."""
 
+_LOOK = 0.005
+"""Seconds from one look to the next."""
+
 _requests: "WeakSet[Request]" = WeakSet()
 
 
@@ -131,8 +134,5 @@ async def last_requests() -> None:
     ):
         await asyncio.sleep(_LOOK)
 
-
-_LOOK = 0.005
-"""Seconds from one look to the next."""
 
 REQUEST: Final[ContextVar[Request | None]] = ContextVar("litellm_cancel_otel_request", default=None)
