@@ -33,6 +33,8 @@ from litellm_cancel_otel._demo.fakes import (
 
 MESSAGES = [{"role": "user", "content": "hello"}]
 ROUNDS = 5
+TIMED_ROUNDS = 20
+"""More, for times go up and down with whatever else the machine does."""
 CALLS = 9
 CHUNKS = (100, 400)
 """Two lengths of a stream: what differs between them is the chunks alone."""
@@ -130,16 +132,25 @@ async def per_chunk(measure: Measure, provider: FakeProvider, kwargs: dict[str, 
     return (long - short) / (many - few)
 
 
-async def compare(name: str, unit: str, scale: float, one: Callable[[], Awaitable[float]]) -> None:
+async def compare(
+    name: str,
+    unit: str,
+    scale: float,
+    one: Callable[[], Awaitable[float]],
+    rounds: int = ROUNDS,
+) -> None:
     """Print one figure for both sides, measured in turn, and their difference and ratio."""
     sides: dict[bool, list[float]] = {False: [], True: []}
     for on in (False, True):  # the first of each side only warms up
         with watched(on):
             await one()
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for on, costs in sides.items():
+            gc.collect()
+            gc.disable()  # a collection takes as long as a hundred calls, on whichever side it falls
             with watched(on):
                 costs.append(await one())
+            gc.enable()
     bare, ours = (statistics.median(sides[on]) * scale for on in (False, True))
     print(f"{name:<28}{bare:>12.1f}{ours:>12.1f}{ours - bare:>10.1f} {unit:<10}×{ours / bare:.3f}")
 
@@ -173,8 +184,10 @@ async def main() -> None:
         await compare(
             "chunk, bytecodes", "bytecodes", 1, lambda: per_chunk(counted, provider, kwargs)
         )
-        await compare("call, CPU", "µs", 1e6, lambda: per_call(timed, kwargs))
-        await compare("chunk, CPU", "µs", 1e6, lambda: per_chunk(timed, provider, kwargs))
+        await compare("call, CPU", "µs", 1e6, lambda: per_call(timed, kwargs), TIMED_ROUNDS)
+        await compare(
+            "chunk, CPU", "µs", 1e6, lambda: per_chunk(timed, provider, kwargs), TIMED_ROUNDS
+        )
         if hasattr(litellm.CustomStreamWrapper, "aclose"):
             await compare("open stream, memory", "bytes", 1, lambda: open_streams(provider, kwargs))
         await aclose_litellm_clients()

@@ -29,6 +29,9 @@ from litellm_cancel_otel._tracker import Tracker
 from litellm_cancel_otel._watch import Watch, seen
 from litellm_cancel_otel._watchdog import Watchdog
 
+SILENT = 100
+"""Streams that get no chunk any more."""
+
 FACTS = CallFacts("chat", "openai", "gpt-4o-mini", stream=True)
 
 
@@ -53,9 +56,9 @@ def opened(tracker: Tracker, clock: Clock) -> tuple[Call, Owner]:
     call.clock = clock
     call.start = clock()
     owner = Owner()
-    step = FirstStep(call, weakref.ref(owner))
-    step.coro = object()
-    setattr(owner, STEP, step)
+    call.step = FirstStep(call, weakref.ref(owner))
+    call.step.coro = object()
+    setattr(owner, STEP, call.step)
     tracker.opened(call)
     return call, owner
 
@@ -118,10 +121,12 @@ async def measure(streams: int, ticks: int) -> None:
 
     for second in range(90):
         clock.now += 1.0
-        _chunks(calls[100:], clock.now)
+        _chunks(calls[SILENT:], clock.now)
         taken = cpu(dog.tick)
         if second in (59, 60, 61):
             stuck = len(dog._stuck)
+            if stuck != SILENT:
+                raise RuntimeError(f"{stuck} streams are stuck, which {SILENT} should be")
             print(f"{f'after {second + 1} s: {stuck} streams stuck':<52} {taken:8.3f}")
         await asyncio.sleep(0)
     for call in calls:

@@ -42,6 +42,19 @@ async def test_completed(telemetry: Telemetry, provider: FakeProvider, name: Wir
     assert telemetry.spans == []
 
 
+@pytest.mark.settings(spans="all")
+@every_provider
+async def test_completed_with_a_span(
+    telemetry: Telemetry, provider: FakeProvider, name: Wire
+) -> None:
+    await chat(provider, name)
+
+    said = (await telemetry.span()).attributes or {}
+    assert said[sc.RESPONSE_MODEL]
+    assert said[sc.OUTPUT_TOKENS] == provider.script.pieces
+    assert sc.CANCELLATION_TYPE not in said
+
+
 @every_provider
 @streamed_or_not
 @pytest.mark.parametrize("status", [429, 500])

@@ -134,6 +134,8 @@ class TestReadToItsEnd:
         async with asyncio.timeout(10):
             await logged.event.wait()
         assert telemetry.outcomes() == {"completed": 1}
+        actions = {point[sc.ACTION] for point, _ in telemetry.points(sc.GUARD_ACTIONS)}
+        assert actions <= {"checkpoint"}
         assert 10 <= counted(telemetry, sc.UNDELIVERED)["completed"] <= 13  # LiteLLM adds its own
         tokens = counted(telemetry, sc.UNDELIVERED_TOKENS)
         if usage:

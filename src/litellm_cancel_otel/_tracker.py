@@ -114,7 +114,8 @@ class Tracker:
             late = self.recorder.record(ending, parent, first)
         except Exception as fault:  # noqa: BLE001 - an exporter of the host's may raise: we clean up all the same
             self.faults.note("recorder", fault)
-        if ending.upstream_open:
+        # A response that was read to its end is LiteLLM's to close, and may be about to be.
+        if ending.upstream_open and ending.verdict.outcome is not Outcome.COMPLETED:
             self._clean_up(call, late)
 
     def lost(self, call: Call) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import time
 from asyncio import base_events, events
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -24,7 +25,11 @@ from .asgi import Receive, Scope, Send, Served, piece, start
 
 
 class Turn(NamedTuple):
-    """One turn of the loop, which runs everything that is due: seconds of the processor."""
+    """One turn of the loop, which runs everything that is due: seconds of the processor.
+
+    Python's cyclic collector, which runs in whatever callback comes to its threshold and takes the
+    longer the more LiteLLM has loaded, is apart.
+    """
 
     ours: float
     """In callbacks of this package's."""
@@ -32,6 +37,8 @@ class Turn(NamedTuple):
     longest: float
     what: str
     """The package's callback that took longest."""
+    collector: float
+    """In the cyclic collector."""
 
 
 class Silent(CustomLLM):
@@ -116,6 +123,8 @@ async def measure(name: str, make: Any, clients: int) -> None:
         f"  the turn with most of ours: {most.ours * 1e3:.1f} ms ours, {most.others * 1e3:.1f} not"
     )
     print(f"  our longest callback: {longest.longest * 1e3:.1f} ms, {longest.what}")
+    collector = max(turn.collector for turn in turns)
+    print(f"  the turn with most of Python's cyclic collector: {collector * 1e3:.1f} ms")
 
 
 @contextmanager
@@ -123,25 +132,38 @@ def timed(turns: list[Turn]) -> Iterator[None]:
     """Note every turn of the loop."""
     run, run_once = events.Handle._run, base_events.BaseEventLoop._run_once  # type: ignore[attr-defined]
     spent: list[tuple[float, str, bool]] = []
+    collected: list[float] = []
+    """When the collector began and ended, in turn."""
+
+    def note_collector(*_: object) -> None:
+        collected.append(time.thread_time())
+
+    def taken() -> float:
+        return sum(collected[1::2]) - sum(collected[::2])
 
     def timed_run(handle: events.Handle) -> None:
         name, ours = _whose(handle)
-        begin = time.thread_time()  # what other processes take meanwhile is not the loop's
+        before, begin = taken(), time.thread_time()  # of this thread: other processes do not count
         run(handle)
-        spent.append((time.thread_time() - begin, name, ours))
+        took = time.thread_time() - begin
+        spent.append((took - (taken() - before), name, ours))
 
     def timed_turn(loop: object) -> None:
         run_once(loop)
         mine = [(seconds, name) for seconds, name, ours in spent if ours]
         others = sum(seconds for seconds, _, ours in spent if not ours)
-        turns.append(Turn(sum(one for one, _ in mine), others, *max(mine, default=(0.0, ""))))
+        longest = max(mine, default=(0.0, ""))
+        turns.append(Turn(sum(one for one, _ in mine), others, *longest, taken()))
         spent.clear()
+        collected.clear()
 
+    gc.callbacks.append(note_collector)
     events.Handle._run = timed_run  # type: ignore[method-assign, assignment]
     base_events.BaseEventLoop._run_once = timed_turn  # type: ignore[attr-defined]
     try:
         yield
     finally:
+        gc.callbacks.remove(note_collector)
         events.Handle._run = run  # type: ignore[method-assign]
         base_events.BaseEventLoop._run_once = run_once  # type: ignore[attr-defined]
 

@@ -16,6 +16,8 @@ from collections.abc import Callable, Coroutine, Iterator
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
+from litellm import ModelResponse
+
 from .._call import Call
 from .._records import Exit
 from .active import ACTIVE, CURRENT, call_in_progress, reset
@@ -26,6 +28,9 @@ from .steps import Step
 from .streams import watch_result
 
 Original = Callable[..., Coroutine[Any, Any, Any]]
+
+_MODEL: type = type(ModelResponse)
+"""The metaclass of what LiteLLM returns whole: no stream, and slow to ask whether it is one."""
 
 
 class EntryPoint(NamedTuple):
@@ -200,6 +205,11 @@ def _returned(result: Any) -> Any:
     if call is None or call.ended:
         return result
     try:
+        if type(type(result)) is _MODEL:
+            if isinstance(call.describe, Description):
+                call.describe.answer = result
+            call.end(Exit.RETURNED)
+            return result
         return watch_result(result, call)
     except Exception as fault:  # noqa: BLE001 - ours: the caller gets LiteLLM's own result
         call.sink.faults.note("stream.watch", fault)

@@ -14,7 +14,7 @@ UNKNOWN = "unknown"
 class Description:
     """Tells what a call is; filled in as LiteLLM finds out."""
 
-    __slots__ = ("logging", "model", "operation", "provider", "response_model", "stream")
+    __slots__ = ("answer", "logging", "model", "operation", "provider", "stream")
 
     def __init__(self, operation: str, model: object, provider: object, *, stream: bool) -> None:
         self.operation = operation
@@ -23,7 +23,8 @@ class Description:
         self.stream = stream
         self.logging: Any = None
         """LiteLLM's logging object of the call, where the provider's name ends up."""
-        self.response_model: str | None = None
+        self.answer: object = None
+        """What the call returned, where that was no stream; gone with the call's end."""
 
     def __call__(self, call: Call) -> CallFacts:
         """Return the facts known by now."""
@@ -33,16 +34,17 @@ class Description:
         if provider is None:
             model, provider = _resolve(model)
         upstream = call.upstream
+        said = self.answer if call.stream is None else _last_chunk(call.stream())
         return CallFacts(
             operation=self.operation,
             provider=provider,
             model=model or UNKNOWN,
             stream=self.stream,
             call_id=_text(getattr(self.logging, "litellm_call_id", None)),
-            response_model=self.response_model or _model_of_chunks(call),
+            response_model=None if said is None else _text(getattr(said, "model", None)),
             server_address=None if upstream is None else upstream.host,
             server_port=None if upstream is None else upstream.port,
-            output_tokens=_tokens_of_chunks(call),
+            output_tokens=None if said is None else _tokens_so_far(said),
         )
 
 
@@ -82,21 +84,17 @@ def _resolve(model: str | None) -> tuple[str | None, str]:
     return resolved, provider
 
 
-def _model_of_chunks(call: Call) -> str | None:
-    return _text(getattr(_last_chunk(call), "model", None))
-
-
-def _tokens_of_chunks(call: Call) -> int | None:
-    """Return the answer's tokens by its last chunk's word: an earlier one's is out of date."""
-    tokens = getattr(getattr(_last_chunk(call), "usage", None), "completion_tokens", None)
-    return _known(tokens)
+def _tokens_so_far(said: object) -> int | None:
+    """Return the tokens that an answer counts, or its last chunk: an earlier one is out of date."""
+    usage = getattr(said, "usage", None)
+    tokens = getattr(usage, "completion_tokens", None)
+    return _known(getattr(usage, "output_tokens", None) if tokens is None else tokens)
 
 
 def _known(tokens: object) -> int | None:
     return tokens if isinstance(tokens, int) and tokens > 0 else None  # 0 stands for: not known
 
 
-def _last_chunk(call: Call) -> object | None:
-    stream = None if call.stream is None else call.stream()
+def _last_chunk(stream: object) -> Any:
     chunks = getattr(stream, "chunks", None)  # LiteLLM's own memory of what it has handed out
     return chunks[-1] if chunks else None
