@@ -514,14 +514,14 @@ class TestUndisturbed:
                 await send({"type": "lifespan.shutdown.complete"})
                 return
             try:
-                await asyncio.sleep(60)
+                await asyncio.Event().wait()
             finally:
                 for _ in range(20):  # turns of the loop that unwinding takes
                     await asyncio.sleep(0)
                 if ends:
                     over.append("request")
                 else:
-                    await asyncio.sleep(60)
+                    await asyncio.Event().wait()
 
         async def send(_: Message) -> None:
             over.append("shutdown")

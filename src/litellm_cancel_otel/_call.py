@@ -253,8 +253,8 @@ class Call:
         now = self.clock()
         cancelled = exit_ in (Exit.CANCELLED, Exit.RAISED)
         cancel_delivered = self.cancel_delivered if cancelled else None
-        came = _first_of(self.disconnect, cancel_delivered, self.driver_done_at, self.closing_since)
-        came = now if came is None else came
+        signs = (self.disconnect, cancel_delivered, self.driver_done_at, self.closing_since)
+        came = next((moment for moment in signs if moment is not None), now)
         rise = self.rise()
         verdict = classify(
             Evidence(
@@ -298,7 +298,3 @@ class Call:
             swallowed_in=self.thrown_in,
             cancel_message=message_of(self.cancel) if self.sink.cancel_messages else None,
         )
-
-
-def _first_of(*moments: float | None) -> float | None:
-    return next((moment for moment in moments if moment is not None), None)
