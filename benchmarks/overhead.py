@@ -147,7 +147,7 @@ async def compare(
     for _ in range(rounds):
         for on, costs in sides.items():
             gc.collect()
-            gc.disable()  # a collection takes as long as a hundred calls, on whichever side it falls
+            gc.disable()  # a collection takes as long as a hundred calls, on either side
             with watched(on):
                 costs.append(await one())
             gc.enable()

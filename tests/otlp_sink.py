@@ -2,6 +2,7 @@
 
 import gzip
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -139,8 +140,8 @@ class OtlpSink:
         """Wait until what has arrived fulfils the condition."""
         with self._changed:
             if not self._changed.wait_for(lambda: condition(self), backstop):
-                spans = [span.name for span in self.spans]
-                metrics = [metric.name for metric in self.metrics]
+                spans = dict(Counter(span.name for span in self.spans))
+                metrics = dict(Counter(metric.name for metric in self.metrics))
                 raise AssertionError(f"after {backstop} s there are {spans=}, {metrics=}")
 
     def take(self, request: Any, transport: str) -> None:

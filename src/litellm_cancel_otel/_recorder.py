@@ -21,7 +21,7 @@ from ._spans import Spans
 from ._timeline import NANOSECONDS, since_disconnect, wall_clock
 
 _UNSAID = 256
-"""Answers that are remembered at the most: of a cancelled one LiteLLM never says it."""
+"""Answers that are remembered at the most until LiteLLM says how long they were."""
 
 FirstSpan = SpanContext
 """The span of a call that was stuck, made while it was."""
@@ -46,7 +46,7 @@ class Recorder:
         self._clock = clock
         self._late: set[LateClose] = set()
         self._unsaid: dict[str, tuple[Key, Ending, Context]] = {}
-        """Answers that were in part for nobody, of which LiteLLM may yet say how long they were."""
+        """Answers that came to their end for nobody, whose length is not known yet."""
 
     def stuck(
         self, facts: CallFacts, times: Times, chunks: int, stuck: Stuck, parent: object
@@ -101,11 +101,12 @@ class Recorder:
         if not ending.wasted:
             return
         self.instruments.undelivered(key, ending, context)
-        facts = ending.facts
-        if facts.output_tokens is None and facts.call_id is not None:
-            if len(self._unsaid) >= _UNSAID:
-                self._unsaid.pop(next(iter(self._unsaid)), None)
-            self._unsaid[facts.call_id] = (key, ending, context)
+        call_id, tokens = ending.facts.call_id, ending.facts.output_tokens
+        if call_id is None or tokens is not None or ending.verdict.outcome is not Outcome.COMPLETED:
+            return
+        if len(self._unsaid) >= _UNSAID:
+            self._unsaid.pop(list(self._unsaid)[0], None)  # noqa: RUF015 - other threads change it
+        self._unsaid[call_id] = (key, ending, context)
 
     def used(self, call_id: str, output_tokens: int) -> None:
         """Take LiteLLM's count of a whole answer's tokens, which it makes after the call's end."""

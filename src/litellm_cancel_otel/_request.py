@@ -129,10 +129,16 @@ async def last_requests() -> None:
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + _PATIENCE
-    while loop.time() < until and any(
-        one.loop is loop and (one.calls or not one.finished) for one in list(_requests)
-    ):
+    while loop.time() < until and _has_more(loop):
         await asyncio.sleep(_LOOK)
+
+
+def _has_more(loop: asyncio.AbstractEventLoop) -> bool:
+    try:
+        requests = list(_requests)
+    except RuntimeError:  # a server in another thread has begun one meanwhile: look again
+        return True
+    return any(one.loop is loop and (one.calls or not one.finished) for one in requests)
 
 
 REQUEST: Final[ContextVar[Request | None]] = ContextVar("litellm_cancel_otel_request", default=None)
