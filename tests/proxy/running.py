@@ -74,6 +74,8 @@ class RunningProxy:
         traceback: TracebackType | None,
     ) -> None:
         self.http.close()
+        if self.process.poll() is not None:  # shown where a test fails
+            print(f"the proxy ended with {self.process.returncode}; it said:\n{self.log[-3000:]}")
         self.process.kill()
         self.process.wait()
         self.sink.__exit__(kind, exc, traceback)
