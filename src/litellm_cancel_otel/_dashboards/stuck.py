@@ -175,19 +175,25 @@ def _lag_heat() -> Panel:
 def _undelivered() -> list[Panel]:
     by, name = sc.REQUEST_MODEL, f"{{{{{label(sc.REQUEST_MODEL)}}}}}"
     chunks = About(
-        "Chunks a second after the disconnect, by model",
-        "What providers still send to clients that are gone. It goes on while a stream is "
+        "Chunks for nobody a second",
+        "What providers still send after the disconnect, by model. It goes on while a stream is "
         "stuck `after_disconnect`, and costs what it costs.",
         "upstream-left-open",
     )
     tokens = About(
-        "Output tokens a second after the disconnect, by model",
-        "The same in tokens, where LiteLLM knows them: mostly of answers that were read to their "
-        "end for nobody, as LiteLLM's proxy does with some to bill them.",
+        "Tokens for nobody a second",
+        "The same in output tokens, where LiteLLM knows them: mostly of answers that came to their "
+        "end for a client that had gone.",
         "upstream-left-open",
     )
     return [
-        lines(about, [Line(CALLS.rate(metric, by), name)], style.A_SECOND, colours={})
+        lines(
+            about,
+            [Line(CALLS.rate(metric, by), name)],
+            style.A_SECOND,
+            colours={},
+            none="none known",
+        )
         for about, metric in ((chunks, sc.UNDELIVERED), (tokens, sc.UNDELIVERED_TOKENS))
     ]
 
