@@ -111,7 +111,7 @@ def test_a_fault_inside_a_command_is_not_taken_for_its_absence(
         main(["--help"])
 
 
-@pytest.mark.parametrize("missing", ["rich", "botocore"])
+@pytest.mark.parametrize("missing", ["rich", "botocore", "uvicorn"])
 def test_a_missing_extra_is_one_line_with_what_to_install(missing: str) -> None:
     code = f"""
 import importlib.abc, sys
@@ -121,12 +121,12 @@ class Without(importlib.abc.MetaPathFinder):
             raise ModuleNotFoundError(name, name=name.partition(".")[0])
 sys.meta_path.insert(0, Without())
 """
-    if missing == "botocore":
-        code += """
+    if missing != "rich":  # is looked for before it is imported
+        code += f"""
 import importlib.util
 found = importlib.util.find_spec
 importlib.util.find_spec = lambda name, package=None: (
-    None if name == "botocore" else found(name, package)
+    None if name == {missing!r} else found(name, package)
 )
 """
     ended = run_after(code, "demo")

@@ -19,11 +19,13 @@ import pytest
 from rich.console import Console
 
 from litellm_cancel_otel import CancelTelemetry
+from litellm_cancel_otel import _semconv as sc
 from litellm_cancel_otel._cli import main
 from litellm_cancel_otel._demo import quiet
 from litellm_cancel_otel._demo.fakes import PROVIDERS
+from litellm_cancel_otel._demo.leaving import LEAVINGS, Left
 from litellm_cancel_otel._demo.records import Got, Pair, Record, Seen
-from litellm_cancel_otel._demo.runner import Runner, SeamsInstalledError, seams_are_out
+from litellm_cancel_otel._demo.runner import WINDOW, Runner, SeamsInstalledError, seams_are_out
 from litellm_cancel_otel._demo.table import table
 from litellm_cancel_otel._demo.ways import WAYS
 from otlp_sink import OtlpSink
@@ -129,6 +131,35 @@ def quick() -> subprocess.CompletedProcess[str]:
 
 def got(side: Row) -> str:
     return side["got"] if side["status"] is None else f"error {side['status']}"
+
+
+def test_every_client_that_leaves_is_as_it_must_be(full: Full) -> None:
+    clients = {row["way"]: row for row in full.document["clients"]}
+
+    assert list(clients) == [leaving.name for leaving in LEAVINGS]
+    for row in clients.values():
+        assert row["problems"] == []
+        assert row["with"]["finally_after"] < WINDOW
+        assert row["with"]["provider_saw_close_after"] < WINDOW
+        assert row["with"]["attributes"][sc.CANCELLATION_TYPE] == "external"
+        assert "attributes" not in row["without"]
+    # The case of LiteLLM's issue 11546, in a process that does nothing else.
+    assert clients["client-stopped"]["without"]["finally_after"] is None
+
+
+def test_some_rows_alone_have_no_clients(quick: subprocess.CompletedProcess[str]) -> None:
+    assert "a client leaves" not in quick.stdout
+
+
+def test_a_client_that_nobody_cleaned_up_behind_is_a_problem() -> None:
+    left = Left(LEAVINGS[0], None, None, None)
+
+    assert left.problems() == [
+        f"the generator's finally had not run after {WINDOW:g} s",
+        f"the provider's connection was open after {WINDOW:g} s",
+        "cancellation_type is None, not external",
+        "litellm_cancel.source is None, not client_disconnect",
+    ]
 
 
 def test_every_row_is_as_it_must_be(full: Full) -> None:
@@ -238,12 +269,14 @@ def test_the_metrics_count_every_call_once(full: Full) -> None:
 
 
 def test_nothing_but_progress_is_written_to_stderr(full: Full) -> None:
-    assert [line for line in full.errors.splitlines() if "the package" not in line] == []
+    progress = re.compile("(without|with) the package|clients that leave")
+    assert [line for line in full.errors.splitlines() if not progress.match(line)] == []
 
 
 def test_the_picture_shows_every_way_and_fetches_nothing(full: Full) -> None:
     text = full.svg.replace("&#160;", " ")
-    assert [way.title for way in WAYS.values() if way.title not in text] == []
+    titles = [one.title for one in (*WAYS.values(), *LEAVINGS)]
+    assert [title for title in titles if title not in text] == []
     links = set(re.findall(r"https?://[^\s\"')<]+", full.svg))
     assert links <= {"http://www.w3.org/2000/svg", "https://www.textualize.io"}
 
@@ -467,4 +500,5 @@ def _until(lines: Iterator[str], text: str) -> Iterator[str]:
 def test_the_page_explains_every_way() -> None:
     page = (Path(__file__).parent.parent / "docs" / "demo.md").read_text(encoding="utf-8")
     explained = dict(re.findall(r"^\| `([\w-]+)` \| ([^|]+) \|", page, re.MULTILINE))
-    assert explained == {name: way.title for name, way in WAYS.items()}
+    ways = {name: way.title for name, way in WAYS.items()}
+    assert explained == ways | {leaving.name: leaving.title for leaving in LEAVINGS}

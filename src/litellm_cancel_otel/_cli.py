@@ -30,6 +30,8 @@ EXTRAS: Final = {
     "opentelemetry.exporter.prometheus": "prometheus",
     "prometheus_client": "prometheus",
     "rich": "demo",
+    "starlette": "demo",
+    "uvicorn": "demo",
 }
 """What may be missing, and the extra that brings it."""
 

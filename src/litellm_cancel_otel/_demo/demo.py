@@ -21,12 +21,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from .._settings import Settings
-from . import quiet, report
+from . import leaving, quiet, report
 from .fakes import PROVIDERS, Wire
+from .leaving import LEAVINGS, Left
 from .load import Load
 from .records import Pair
 from .runner import Progressed, Runner
-from .table import LEGEND, summary, table
+from .table import LEGEND, LEGEND_OF_CLIENTS, clients_table, summary, table
 from .telemetry import Otlp, Telemetry, Totals
 from .ways import WAYS, Way
 
@@ -40,6 +41,8 @@ NEXT = (
 )
 
 T = TypeVar("T")
+Clients = list[tuple[Left, Left]]
+"""Without the package and with it."""
 
 
 class UsageError(Exception):
@@ -55,6 +58,9 @@ def run(args: argparse.Namespace) -> int:
     except UsageError as exc:
         print(f"litellm-cancel-otel demo: {exc}", file=sys.stderr)
         return 2
+    for needed in ("starlette", "uvicorn") if _has_clients(args, providers) else ():
+        if find_spec(needed) is None:
+            raise ModuleNotFoundError("clients leave a real server", name=needed)
     if "bedrock" in providers and find_spec("botocore") is None:
         raise ModuleNotFoundError("LiteLLM calls Bedrock through botocore", name="botocore")
     quiet.libraries()
@@ -75,6 +81,11 @@ def _chosen(kind: str, text: str | None, known: Mapping[str, T]) -> list[T]:
         if name not in known:
             raise UsageError(f"there is no {kind} {name!r}; there are {', '.join(known)}")
     return [known[name] for name in dict.fromkeys(names)]
+
+
+def _has_clients(args: argparse.Namespace, providers: Sequence[Wire]) -> bool:
+    """Return whether clients of a web application, which asks Azure, leave too."""
+    return not args.load and not args.ways and "azure" in providers
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -117,15 +128,19 @@ class _Session:
         runner = Runner(self._ways, self._providers)
         with self._progress("without the package") as progressed:
             without = await runner.without(progressed)
+        clients: Clients = []
+        if _has_clients(self._args, self._providers):
+            with self._progress("clients that leave", len(LEAVINGS)) as progressed:
+                clients = await leaving.compare(progressed)
         telemetry = Telemetry(Settings(spans="all"), self._otlp, self._readers)
         with telemetry:
             with self._progress("with the package") as progressed:
                 with_ = await runner.with_(telemetry, progressed)
             totals = telemetry.totals()
             pairs = [Pair(*both) for both in zip(without, with_, strict=True)]
-            self._show(pairs, totals)
+            problems = self._show(pairs, totals, clients)
             await self._serve(self._args.serve_for)
-        return telemetry, not any(pair.with_.problems() for pair in pairs)
+        return telemetry, not problems
 
     async def _load(self) -> Telemetry:
         load = Load(self._providers, self._args.rate)
@@ -149,20 +164,27 @@ class _Session:
             self._err.print(f"still serving, until {until}", highlight=False)
             await asyncio.sleep(seconds or float("inf"))
 
-    def _show(self, pairs: Sequence[Pair], totals: Totals) -> None:
+    def _show(self, pairs: Sequence[Pair], totals: Totals, clients: Clients) -> list[str]:
+        """Show everything; return what is not as it must be, which is on stderr."""
         if self._args.json:
-            print(json.dumps(report.document(pairs, totals), indent=2))
+            print(json.dumps(report.document(pairs, totals, clients), indent=2))
         else:
-            _print(self._out, pairs, totals)
+            _print(self._out, pairs, totals, clients)
         if self._args.svg:
-            _draw(self._args.svg, pairs, totals)
-        for pair in pairs:
-            for problem in pair.with_.problems():
-                self._err.print(
-                    f"[bold red]not as it must be[/]: {pair.with_.provider} "
-                    f"{pair.with_.way.name}: {problem}",
-                    highlight=False,
-                )
+            _draw(self._args.svg, pairs, totals, clients)
+        problems = [
+            f"{pair.with_.provider} {pair.with_.way.name}: {problem}"
+            for pair in pairs
+            for problem in pair.with_.problems()
+        ]
+        problems += [
+            f"{with_.leaving.name}: {problem}"
+            for _, with_ in clients
+            for problem in with_.problems()
+        ]
+        for problem in problems:
+            self._err.print(f"[bold red]not as it must be[/]: {problem}", highlight=False)
+        return problems
 
     def _exported(self, telemetry: Telemetry) -> bool:
         if self._otlp is None:
@@ -179,7 +201,7 @@ class _Session:
         return not telemetry.failed_exports
 
     @contextmanager
-    def _progress(self, title: str) -> Iterator[Progressed]:
+    def _progress(self, title: str, total: int | None = None) -> Iterator[Progressed]:
         columns = (
             TextColumn("{task.description:<20}"),
             BarColumn(),
@@ -187,7 +209,8 @@ class _Session:
             TimeElapsedColumn(),
         )
         with Progress(*columns, console=self._err) as progress:
-            task = progress.add_task(title, total=len(self._ways) * len(self._providers))
+            callers = len(self._ways) * len(self._providers)
+            task = progress.add_task(title, total=callers if total is None else total)
             yield lambda: progress.advance(task)
 
 
@@ -202,7 +225,7 @@ def _console(file: TextIO) -> Console:
     return _Console(file=file, width=None if known else WIDTH)
 
 
-def _print(console: Console, pairs: Sequence[Pair], totals: Totals) -> None:
+def _print(console: Console, pairs: Sequence[Pair], totals: Totals, clients: Clients) -> None:
     versions = ", ".join(f"{name} {number}" for name, number in report.versions().items())
     console.print(versions, style="dim", highlight=False)
     console.print()
@@ -212,12 +235,18 @@ def _print(console: Console, pairs: Sequence[Pair], totals: Totals) -> None:
     console.print()
     for line in summary(pairs, totals):
         console.print(line, highlight=False)
+    if clients:
+        console.print()
+        console.print(clients_table(clients))
+        console.print()
+        console.print(LEGEND_OF_CLIENTS, style="dim", highlight=False)
+        console.print()
     console.print(NEXT, style="dim", highlight=False)
 
 
-def _draw(path: str, pairs: Sequence[Pair], totals: Totals) -> None:
+def _draw(path: str, pairs: Sequence[Pair], totals: Totals, clients: Clients) -> None:
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
-    _print(console, pairs, totals)
+    _print(console, pairs, totals, clients)
     svg = console.export_svg(title="litellm-cancel-otel demo")
     # Of the reader's own fonts: a picture that fetches one shows another without the network.
     svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)

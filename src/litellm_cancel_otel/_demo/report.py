@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 from .. import _semconv as sc
+from .leaving import Left
 from .records import Pair, Record
 from .telemetry import Totals
 
@@ -18,17 +19,38 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
 
-def document(pairs: Sequence[Pair], totals: Totals) -> dict[str, Any]:
+def document(
+    pairs: Sequence[Pair], totals: Totals, clients: Sequence[tuple[Left, Left]]
+) -> dict[str, Any]:
     """Return everything that was measured; times are in seconds."""
     return {
         "versions": versions(),
         "rows": [_row(pair) for pair in pairs],
+        "clients": [_client(*both) for both in clients],
         "totals": {
             "calls": totals.calls,
             "cancellations": totals.cancellations,
             "streams_open": totals.streams_open,
             "internal_errors": totals.internal_errors,
         },
+    }
+
+
+def _client(without: Left, with_: Left) -> dict[str, Any]:
+    return {
+        "way": with_.leaving.name,
+        "about": with_.leaving.about,
+        "without": _left(without),
+        "with": {**_left(with_), "attributes": dict(with_.attributes)},
+        "problems": with_.problems(),
+    }
+
+
+def _left(left: Left) -> dict[str, Any]:
+    return {
+        "got": left.got,
+        "finally_after": left.finally_after,
+        "provider_saw_close_after": left.closed_after,
     }
 
 

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from .. import _semconv as sc
 from .._records import Outcome
+from .leaving import Left
 from .records import Got, Pair, Record
 from .runner import WINDOW
 from .telemetry import Totals
@@ -22,6 +23,10 @@ LEGEND = (
     f"provider saw its connection close, on both sides; open: still open after {WINDOW:g} s. "
     "callback: which of LiteLLM's own fired. finally: from the disconnect until nothing of the "
     "caller is suspended on the call any more, as the span has it."
+)
+LEGEND_OF_CLIENTS = (
+    "A StreamingResponse's generator, behind one middleware (in the backlog behind none), from the "
+    f"client's close. late, open: not within {WINDOW:g} s."
 )
 _CALLBACKS = {"success": "ok", "failure": "fail"}
 
@@ -50,6 +55,28 @@ def table(pairs: Sequence[Pair]) -> Table:
     for _, of_way in groupby(pairs, key=lambda pair: pair.with_.way.name):
         _add_way(result, list(of_way))
     return result
+
+
+def clients_table(clients: Iterable[tuple[Left, Left]]) -> Table:
+    """Return the table of the clients of a real server that went away."""
+    result = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
+    result.add_column("a client leaves in\n(uvicorn, azure)", no_wrap=True)
+    for side, style in (("WITHOUT", "yellow"), ("WITH", "green")):
+        result.add_column(f"{side}\ngenerator got", style=style, no_wrap=True)
+        result.add_column("finally\nms", justify="right", style=style)
+        result.add_column("closed\nms", justify="right", style=style)
+    for without, with_ in clients:
+        wrong = "bold red" if with_.problems() else ""
+        result.add_row(
+            Text(with_.leaving.title, style="bold"), *_left(without), *_left(with_, wrong)
+        )
+    return result
+
+
+def _left(left: Left, style: str = "") -> Iterator[Text]:
+    yield Text(left.got or "nothing", style="" if left.got else "bold red")
+    for seconds, late in ((left.finally_after, "late"), (left.closed_after, "open")):
+        yield Text(late, style="bold red") if seconds is None else Text(_worst([seconds]), style)
 
 
 def _add_way(result: Table, pairs: list[Pair]) -> None:
