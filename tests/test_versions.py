@@ -55,7 +55,9 @@ PINNED = ROOT / "requirements" / "oldest.txt"
 
 def installs() -> list[list[str]]:
     """Return what pip is to install, one run after the other."""
-    return [["--require-hashes", "-r", str(PINNED)], ["--no-deps", "-e", str(ROOT)]]
+    # As constraints too: before pip 23.3 the pin of `pydantic` is none of `pydantic[email]`.
+    pinned = ["--require-hashes", "-r", str(PINNED), "-c", str(PINNED)]
+    return [pinned, ["--no-deps", "-e", str(ROOT)]]
 
 
 @pytest.fixture(scope="module")
