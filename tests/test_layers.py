@@ -35,7 +35,7 @@ ORDER = [
     *("_seams.active", "_seams.patching", "_seams.facts", "_seams.internal", "_seams.deadlines"),
     *("_seams.steps", "_seams.streams", "_seams.calls", "_seams.azure", "_seams.upstream"),
     "_seams",
-    *("_callback", "_middleware", "_proxy"),
+    *("_callback", "_listener", "_shutdown", "_middleware", "_proxy"),
     *FOLDERS,
     *("_doctor", "_cli", "__main__"),
 ]

@@ -1,21 +1,22 @@
 """ASGI middleware: the exact time at which a client went away, and whose calls that concerns."""
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+import errno
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from contextvars import ContextVar
+from typing import Any, Final
 
 from ._consumers import follow_generators
 from ._evidence import cancelling, running_task
+from ._listener import Listener, Message, Receive, Scope, may_have_body
 from ._records import Signal
-from ._request import REQUEST, Request, last_requests
+from ._request import REQUEST, Request
 from ._seams.active import ACTIVE
 from ._seams.steps import Step
+from ._shutdown import export_last
 from ._tracker import Tracker
 
-Message = MutableMapping[str, Any]
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -36,18 +37,32 @@ class CancellationMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application."""
         tracker = ACTIVE.tracker
-        if scope["type"] == "lifespan":
-            await self.app(scope, receive, _flushing(send))
-        elif scope["type"] != "http" or tracker is None or REQUEST.get() is not None:
+        if running_task() is None:  # trio, or a coroutine that is driven by hand
+            await self.app(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._run_lifespan(scope, receive, send)
+        elif scope["type"] != "http" or tracker is None or _in_request():
             await self.app(scope, receive, send)
         else:
             await self._run(tracker, scope, receive, send)
+
+    async def _run_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if _EXPORTS.get():  # an outer one of ours does it
+            await self.app(scope, receive, send)
+            return
+        token = _EXPORTS.set(True)
+        try:
+            await self.app(scope, receive, _exporting(send))
+        finally:
+            with suppress(ValueError):  # closed in another context than it began in
+                _EXPORTS.reset(token)
 
     async def _run(self, tracker: Tracker, scope: Scope, receive: Receive, send: Send) -> None:
         task = running_task()
         before = cancelling(task)
         request = Request(task, tracker.clock)
-        listener = _Listener(receive, request, expects_body=_expects_body(scope))
+        faults = tracker.faults
+        listener = Listener(receive, request, faults, body_to_come=may_have_body(scope))
         request.on_call = listener.listen
         loop = asyncio.get_running_loop()
         guard = tracker.guard
@@ -70,7 +85,8 @@ class CancellationMiddleware:
         finally:
             if request.cancelled and task is not None:
                 task.uncancel()
-            REQUEST.reset(token)
+            with suppress(ValueError):  # closed in another context than it began in
+                REQUEST.reset(token)
             request.finished = True
             listener.close()
             if guard is not None:
@@ -80,124 +96,79 @@ class CancellationMiddleware:
         await self.app(scope, receive, send)  # whatever awaitable it returns
 
 
-def _expects_body(scope: Scope) -> bool:
-    for name, value in scope.get("headers", ()):
-        if name == b"transfer-encoding" or (name == b"content-length" and value != b"0"):
-            return True
-    return False
+_EXPORTS: Final[ContextVar[bool]] = ContextVar("litellm_cancel_otel_exports", default=False)
+
+
+def _in_request() -> bool:
+    """Return whether this is part of a request that is watched already, and is not over."""
+    outer = REQUEST.get()
+    return outer is not None and not outer.finished
+
+
+_IN_PIECES: Final = ("http.response.body", "http.response.zerocopysend")
+
+
+def _type_of(message: Any) -> object:
+    """Return the type of a message to be sent."""
+    try:
+        return message["type"]
+    except Exception:  # noqa: BLE001 - the application's message is none: the server's to refuse
+        return None
+
+
+def _is_last(message: Any) -> bool:
+    """Return whether a message ends the response's body."""
+    kind = _type_of(message)
+    try:
+        whole = kind in _IN_PIECES and not message.get("more_body", False)
+    except Exception:  # noqa: BLE001 - as above
+        return False
+    return whole or kind == "http.response.pathsend"
+
+
+_CONNECTION: Final = {
+    *(errno.EPIPE, errno.ESHUTDOWN, errno.ECONNABORTED, errno.ECONNRESET, errno.ENOTCONN),
+    *(errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.ENETRESET),
+    *(errno.EBADF, errno.EHOSTDOWN),
+}
+
+
+def _says_gone(exc: OSError) -> bool:
+    """Return whether an error in ``send`` means that the client has gone.
+
+    A middleware outside may also have a deadline of its own there, or write to a file.
+    """
+    if exc.errno is None:
+        return not isinstance(exc, TimeoutError)
+    return exc.errno in _CONNECTION
 
 
 def _watching(send: Send, request: Request) -> Send:
     async def watching(message: Message) -> None:
-        last = message["type"] == "http.response.body" and not message.get("more_body", False)
         # Before it is sent: a server may call the end of the response a disconnect as it sends it.
-        request.complete = request.complete or last
+        request.complete = request.complete or _is_last(message)
         try:
             await send(message)
-        except OSError:
-            request.told = True
-            request.complete = False
-            request.disconnected(Signal.ASGI_SEND)
+        except OSError as exc:
+            if _says_gone(exc):
+                request.told = True
+                request.complete = False
+                request.disconnected(Signal.ASGI_SEND)
             raise
-        if message["type"] == "http.response.start":
+        if _type_of(message) == "http.response.start":
             request.responds()
 
     return watching
 
 
-def _flushing(send: Send) -> Send:
-    async def flushing(message: Message) -> None:
+_ENDS: Final = ("lifespan.shutdown.complete", "lifespan.shutdown.failed")
+
+
+def _exporting(send: Send) -> Send:
+    async def exporting(message: Message) -> None:
         tracker = ACTIVE.tracker
-        if message["type"] == "lifespan.shutdown.complete" and tracker is not None:
-            await last_requests()
-            await asyncio.to_thread(tracker.flush)
+        if _type_of(message) in _ENDS and tracker is not None:
+            await export_last(tracker.flush, tracker.faults)
         await send(message)
 
-    return flushing
-
-
-class _Listener:
-    """Reads from the server for the application, and on its own while a call is under way.
-
-    Only one of them reads at a time, and what is read for nobody is kept for the application: the
-    one message that ends a body that is none, and the disconnect. A body is never read ahead.
-    """
-
-    def __init__(self, receive: Receive, request: Request, *, expects_body: bool) -> None:
-        self._receive = receive
-        self._request = request
-        self._body_to_come = expects_body
-        self._listening = False
-        self._app_reads = 0
-        self._unread: deque[Message] = deque()
-        self._reading: asyncio.Task[Message] | None = None
-
-    def listen(self) -> None:
-        """Listen for the disconnect from now on, whenever the application does not."""
-        self._listening = True
-        self._read_on()
-
-    async def receive(self) -> Message:
-        """Return the next message, for the application."""
-        while True:
-            if self._unread:
-                message = self._unread[0]
-                if message["type"] == "http.disconnect":  # that is what every later read gets
-                    self._request.told = True
-                else:
-                    self._unread.popleft()
-                return message
-            if self._reading is None:
-                return await self._read_for_app()
-            reading = self._reading
-            if not reading.done():
-                # Shielded: the application may be cancelled, and read again later.
-                await asyncio.shield(reading)
-            # Its callback may not have had its turn: a done task is awaited without a pause, so
-            # that waiting for that here would never end.
-            self._was_read(reading)
-
-    def close(self) -> None:
-        """Stop listening."""
-        self._listening = False
-        if self._reading is not None:
-            self._reading.cancel()
-
-    async def _read_for_app(self) -> Message:
-        self._app_reads += 1
-        try:
-            message = await self._receive()
-            self._request.told = message["type"] == "http.disconnect"
-            self._note(message)
-        finally:
-            self._app_reads -= 1
-            self._read_on()  # where the application was cancelled as it read, we go on
-        return message
-
-    def _note(self, message: Message) -> None:
-        if message["type"] == "http.disconnect":
-            self._listening = False
-            self._request.disconnected(Signal.ASGI_RECEIVE)
-        else:
-            self._body_to_come = message.get("more_body", False)
-
-    def _read_on(self) -> None:
-        if not self._listening or self._body_to_come or self._app_reads or self._reading:
-            return
-        self._reading = asyncio.get_running_loop().create_task(self._read())
-        self._reading.add_done_callback(self._was_read)
-
-    async def _read(self) -> Message:
-        return await self._receive()
-
-    def _was_read(self, reading: "asyncio.Task[Message]") -> None:
-        if self._reading is not reading:
-            return  # seen to already
-        self._reading = None
-        if reading.cancelled() or reading.exception() is not None:
-            self._listening = False  # the application, should it read, gets the server's own word
-            return
-        message = reading.result()
-        self._note(message)
-        self._unread.append(message)
-        self._read_on()
+    return exporting

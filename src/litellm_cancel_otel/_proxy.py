@@ -1,6 +1,5 @@
 """The LiteLLM Proxy's handler: one line of its config, and everything is watched."""
 
-import asyncio
 import logging
 import sys
 from functools import cache
@@ -8,7 +7,7 @@ from typing import Any
 
 from ._callback import CancelTelemetry
 from ._middleware import CancellationMiddleware
-from ._request import last_requests
+from ._shutdown import export_last
 
 log = logging.getLogger("litellm_cancel_otel")
 
@@ -42,15 +41,17 @@ def proxy_handler() -> CancelTelemetry:
 
 def _flush_at_shutdown(server: Any, handler: CancelTelemetry) -> None:
     # uvicorn ends by the signal that stopped it, and then no atexit runs.
-    original = getattr(server, "proxy_shutdown_event", None)
+    original, tracker = getattr(server, "proxy_shutdown_event", None), handler._tracker
     if original is None:
         return
 
     async def proxy_shutdown_event(*args: Any, **kwargs: Any) -> Any:
         try:
-            return await original(*args, **kwargs)
-        finally:
-            await last_requests()
-            await asyncio.to_thread(handler.flush)
+            result = await original(*args, **kwargs)
+        except Exception:  # the proxy's: exported all the same, and the same object raised again
+            await export_last(tracker.flush, tracker.faults)
+            raise
+        await export_last(tracker.flush, tracker.faults)
+        return result
 
     server.proxy_shutdown_event = proxy_shutdown_event

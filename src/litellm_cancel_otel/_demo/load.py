@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 import litellm
 
-from .._middleware import CancellationMiddleware, Message, Receive, Scope, Send
+from .._listener import Message, Receive, Scope
+from .._middleware import CancellationMiddleware, Send
 from .dropping import DroppingTransport, client_for
 from .fakes import Script, ThreadedFakeProvider, Wire, aclose_litellm_clients, litellm_kwargs
 from .site import MESSAGES
