@@ -9,6 +9,7 @@ import gc
 from collections.abc import AsyncIterator, Iterator, Mapping
 from importlib.util import find_spec
 
+import hypothesis  # noqa: F401 - it asks who refers to trio's generator: before the freeze below
 import litellm
 import pytest
 from litellm import acompletion

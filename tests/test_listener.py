@@ -117,18 +117,35 @@ class TestReceive:
 
         assert got == [TypeError, TypeError]
 
-    async def test_replay_is_not_listened_to_by_later_calls(
-        self, telemetry: Telemetry, provider: FakeProvider
+    @pytest.mark.parametrize(
+        ("answers", "reads"),
+        [
+            ((END,), 2),
+            ((END, Failure()), 2),
+            ((END, GONE), 2),
+            ((None,), 1),
+            ((Failure(),), 1),
+            ((GONE,), 1),
+        ],
+        ids=["replay", "raises", "gone", "None at once", "raises at once", "gone at once"],
+    )
+    async def test_is_not_listened_to_by_later_calls(
+        self,
+        telemetry: Telemetry,
+        provider: FakeProvider,
+        answers: tuple[object, ...],
+        reads: int,
     ) -> None:
         async def app(_: Scope, receive: Receive, send: Send) -> None:
-            await receive()
+            await outcome(receive)
             for _ in range(3):
                 await chat(provider, "openai")
+                await turns()
 
-        server = Answers(END)
+        server = Answers(*answers)
         await CancellationMiddleware(app)(scope_of(), server, nowhere)
 
-        assert server.reads == 2
+        assert server.reads == reads
 
     async def test_raised_for_nobody_is_let_go(
         self, telemetry: Telemetry, provider: FakeProvider

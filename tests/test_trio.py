@@ -2,17 +2,22 @@
 
 import asyncio
 import os
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
-import hypothesis  # noqa: F401 - it looks at trio's generator as it is imported: before a freeze
 import pytest
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 from starlette.applications import Starlette
 
 from disconnect.asgi import Message, Receive, Scope, Send
+from disconnect.servers import free_port
 from hosts import (
     END,
     Failure,
@@ -21,6 +26,7 @@ from hosts import (
     nowhere,
     scope_of,
 )
+from litellm_cancel_otel._request import REQUEST
 from telemetry import Telemetry
 
 if os.environ.get("REQUIRE_ALL_TESTS") == "1":
@@ -112,6 +118,7 @@ class TestTrio:
     async def test_as_a_guest_of_asyncio(self, telemetry: Telemetry, around: Any) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await trio.sleep(0)
+            assert REQUEST.get() is None  # whose task would it be?
             await send(await receive())
 
         async def receive() -> Message:
@@ -136,3 +143,47 @@ class TestTrio:
         (await done).unwrap()
 
         assert sent == [END]
+
+
+SITE = """
+import litellm
+from fastapi import FastAPI
+from litellm_cancel_otel import CancellationMiddleware, CancelTelemetry
+
+litellm.callbacks = [CancelTelemetry()]
+app = FastAPI()
+app.get("/")(lambda: "whole")
+app.add_middleware(CancellationMiddleware)
+"""
+
+
+def answer_of(port: int, server: "subprocess.Popen[bytes]") -> bytes:
+    """Return the answer of a server, once it listens."""
+    while server.poll() is None:
+        try:
+            with socket.create_connection(("127.0.0.1", port), 30) as client:
+                client.sendall(b"GET / HTTP/1.1\r\nHost: site\r\nConnection: close\r\n\r\n")
+                return b"".join(iter(lambda: client.recv(65_536), b""))
+        except ConnectionRefusedError:
+            time.sleep(0.05)
+    raise AssertionError("the server has ended")
+
+
+def test_hypercorn(tmp_path: Path) -> None:
+    (tmp_path / "site_on_trio.py").write_text(SITE)
+    port = free_port()
+    where = ["--bind", f"127.0.0.1:{port}", "--worker-class", "trio"]
+    server = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", "hypercorn", *where, "site_on_trio:app"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((*sys.path, str(tmp_path)))},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        answer = answer_of(port, server)
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert answer.endswith(b'"whole"')
+    finally:
+        server.terminate()
+        assert server.wait(30) == 0

@@ -122,7 +122,6 @@ class Listener:
     def close(self) -> None:
         """Stop listening."""
         self._over = self._closed = True
-        self._request.on_call = None  # whoever keeps the request's context keeps no server by it
         if self._unread and isinstance(self._unread[-1], _Raised):
             self._unread.pop()
         self._stop_reading()
@@ -155,6 +154,9 @@ class Listener:
             if kind_of(message) is Kind.GONE:
                 self._request.told = True
             self._note(message)
+        except Exception:  # the server's: nothing more is to be learned there; raised again
+            self._over = True
+            raise
         finally:
             self._app_reads -= 1
             self._read_on()  # where the application was cancelled as it read, we go on

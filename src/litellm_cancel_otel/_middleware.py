@@ -88,6 +88,8 @@ class CancellationMiddleware:
             with suppress(ValueError):  # closed in another context than it began in
                 REQUEST.reset(token)
             request.finished = True
+            # Whoever keeps the request's context keeps no server by it, and no cycle is left.
+            request.on_call = request.on_disconnect = None
             listener.close()
             if guard is not None:
                 guard.finished(request)
