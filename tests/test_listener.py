@@ -147,8 +147,9 @@ class TestReceive:
 
         assert server.reads == reads
 
-    async def test_raised_for_nobody_is_let_go(
-        self, telemetry: Telemetry, provider: FakeProvider
+    @pytest.mark.parametrize("taken", [True, False], ids=["taken", "for nobody"])
+    async def test_raised_is_let_go(
+        self, telemetry: Telemetry, provider: FakeProvider, taken: bool
     ) -> None:
         async def receive() -> Message:
             raise Counted
@@ -156,6 +157,8 @@ class TestReceive:
         async def app(_: Scope, receive: Receive, send: Send) -> None:
             await chat(provider, "openai")
             await turns()
+            if taken:
+                assert isinstance(await outcome(receive), Counted)
             contexts.append(contextvars.copy_context())
 
         contexts: list[contextvars.Context] = []
@@ -231,6 +234,10 @@ class TestReceive:
     async def test_child_that_outlives_the_application_goes_on_reading(
         self, telemetry: Telemetry, provider: FakeProvider
     ) -> None:
+        async def receive() -> Message:
+            reads.append(1)
+            return await queue.get()
+
         async def app(_: Scope, receive: Receive, send: Send) -> None:
             await receive()
             await chat(provider, "openai")
@@ -239,15 +246,15 @@ class TestReceive:
 
         children: list[asyncio.Task[Message]] = []
         for one in (app, CancellationMiddleware(app)):
+            reads: list[int] = []
             queue: asyncio.Queue[Message] = asyncio.Queue()
             queue.put_nowait(END)
-            await one(scope_of(), queue.get, nowhere)
+            await one(scope_of(), receive, nowhere)
             await turns()
             assert not children[-1].done()
             queue.put_nowait(GONE)
             assert await children[-1] is GONE
-        await turns()
-        assert not others() & set(children)
+            assert len(reads) == 2  # the one that was under way, and no other in its place
 
     async def test_child_that_is_told_to_stop_leaves_no_read_behind(
         self, telemetry: Telemetry, provider: FakeProvider
@@ -272,6 +279,9 @@ class TestReceive:
     async def test_in_a_thread_with_a_loop_of_its_own(
         self, telemetry: Telemetry, provider: FakeProvider
     ) -> None:
+        async def receive() -> Message:
+            return await never() if asyncio.get_running_loop() is loop else END
+
         async def app(_: Scope, receive: Receive, send: Send) -> None:
             call = asyncio.create_task(chat(provider, "openai"))
             exchange = await silent(provider)
@@ -280,10 +290,10 @@ class TestReceive:
             await call
 
         got: list[object] = []
+        loop = asyncio.get_running_loop()
         provider.script = Script(hang_at="before_headers")
         for one in (app, CancellationMiddleware(app)):
-            server = Answers(END)
-            await one(scope_of(), server, nowhere)
+            await one(scope_of(), receive, nowhere)
 
         assert got == [END, END]
 

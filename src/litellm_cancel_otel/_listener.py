@@ -209,7 +209,6 @@ class Listener:
             self._over = True
             if not self._closed or self._app_waits:
                 self._unread.append(_Raised(raised))
-        del raised  # a traceback has this frame
 
     def _stop_reading(self) -> None:
         if self._reading is None or self._app_waits:
