@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import litellm
@@ -16,6 +17,7 @@ from hosts import (
     nowhere,
 )
 from litellm_cancel_otel import CancellationMiddleware
+from litellm_cancel_otel._proxy import _flush_at_shutdown
 from telemetry import Telemetry
 
 sdk: Any = litellm
@@ -119,3 +121,36 @@ class TestLifespan:
             let_go.set()
 
         assert exports == ["export"]
+
+
+class TestProxy:
+    """The shutdown of LiteLLM's proxy is a function of its own."""
+
+    @pytest.mark.parametrize(
+        ("exc", "exports"),
+        [(None, 1), (Failure(), 1), (asyncio.CancelledError(), 0)],
+        ids=["ends", "fails", "cancelled"],
+    )
+    async def test_shutdown_ends_as_it_did(
+        self,
+        telemetry: Telemetry,
+        monkeypatch: pytest.MonkeyPatch,
+        exc: BaseException | None,
+        exports: int,
+    ) -> None:
+        async def proxy_shutdown_event(word: str) -> str:
+            if exc is not None:
+                raise exc
+            return word
+
+        exported: list[int] = []
+        server = SimpleNamespace(proxy_shutdown_event=proxy_shutdown_event)
+        monkeypatch.setattr(telemetry.tracker, "flush", lambda: exported.append(1))
+        _flush_at_shutdown(server, telemetry.callback)
+        try:
+            ended: object = await server.proxy_shutdown_event("word")
+        except BaseException as caught:
+            ended = caught
+
+        assert ended is ("word" if exc is None else exc)
+        assert len(exported) == exports
