@@ -11,7 +11,7 @@ import pytest
 from fastapi import Request
 
 from calling import arguments, chat, silent
-from disconnect.asgi import Message, Receive, Scope, Send
+from disconnect.asgi import Message, Receive, Scope, Send, Served
 from hosts import (
     END,
     GONE,
@@ -230,6 +230,24 @@ class TestReceive:
         await CancellationMiddleware(app)(scope_of(), queue.get, nowhere)
 
         assert [one for one in got if isinstance(one, bytes)] == [b"1", b"3"]
+
+    async def test_is_disconnected_says_so_at_once(
+        self, telemetry: Telemetry, provider: FakeProvider
+    ) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            await chat(provider, "openai")
+            await turns()
+            served.leave()
+            await asyncio.sleep(0)
+            answers.append(await Request(scope, receive).is_disconnected())
+
+        answers: list[bool] = []
+        for one in (app, CancellationMiddleware(app)):
+            served = Served(one)
+            assert await served.ended() is None
+
+        assert answers == [True, True]
 
     async def test_child_that_outlives_the_application_goes_on_reading(
         self, telemetry: Telemetry, provider: FakeProvider

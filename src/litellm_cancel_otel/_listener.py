@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextvars import copy_context
 from enum import Enum, auto
+from functools import partial
 from typing import Any, NamedTuple
 
 from ._evidence import running_loop
@@ -60,6 +61,14 @@ def may_have_body(scope: Scope) -> bool:
         return not (first or empty or scope.get("method") in ("GET", "HEAD"))
     except Exception:  # noqa: BLE001 - headers that are none: nothing is known, nothing is read ahead
         return True
+
+
+def contained(faults: Faults, act: Callable[[], None]) -> None:
+    """Tell a request something; no fault of ours gets into what the application reads or sends."""
+    try:
+        act()
+    except Exception as fault:  # noqa: BLE001 - ours: the application goes on
+        faults.note("middleware", fault)
 
 
 class _Raised(NamedTuple):
@@ -166,7 +175,7 @@ class Listener:
         kind = kind_of(message)
         if kind is Kind.GONE:
             self._over = True
-            self._request.disconnected(Signal.ASGI_RECEIVE)
+            contained(self._faults, partial(self._request.disconnected, Signal.ASGI_RECEIVE))
         elif kind is Kind.OTHER or self._body_ended:
             self._over = True  # a body that begins anew is replayed, and would be for ever
         else:

@@ -5,11 +5,13 @@ import errno
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, Final
 
 from ._consumers import follow_generators
 from ._evidence import cancelling, running_task
-from ._listener import Listener, Message, Receive, Scope, may_have_body
+from ._faults import Faults
+from ._listener import Listener, Message, Receive, Scope, contained, may_have_body
 from ._records import Signal
 from ._request import REQUEST, Request
 from ._seams.active import ACTIVE
@@ -71,9 +73,8 @@ class CancellationMiddleware:
             request.on_disconnect = lambda: guard.disconnected(request, loop)
         token = REQUEST.set(request)
         try:
-            await Step(
-                self._call(scope, listener.receive, _watching(send, request)), request.thrown
-            )
+            sending = _watching(send, request, faults)
+            await Step(self._call(scope, listener.receive, sending), request.thrown)
         except asyncio.CancelledError:
             request.aborted = True
             # Ours alone: the server asked nothing, and is told nothing. Any other cancel goes on.
@@ -145,7 +146,7 @@ def _says_gone(exc: OSError) -> bool:
     return exc.errno in _CONNECTION
 
 
-def _watching(send: Send, request: Request) -> Send:
+def _watching(send: Send, request: Request, faults: Faults) -> Send:
     async def watching(message: Message) -> None:
         # Before it is sent: a server may call the end of the response a disconnect as it sends it.
         request.complete = request.complete or _is_last(message)
@@ -155,10 +156,10 @@ def _watching(send: Send, request: Request) -> Send:
             if _says_gone(exc):
                 request.told = True
                 request.complete = False
-                request.disconnected(Signal.ASGI_SEND)
+                contained(faults, partial(request.disconnected, Signal.ASGI_SEND))
             raise
         if _type_of(message) == "http.response.start":
-            request.responds()
+            contained(faults, request.responds)
 
     return watching
 
