@@ -231,6 +231,23 @@ class TestReceive:
 
         assert [one for one in got if isinstance(one, bytes)] == [b"1", b"3"]
 
+    async def test_one_read_at_a_time(self, telemetry: Telemetry, provider: FakeProvider) -> None:
+        async def app(_: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            reading = asyncio.create_task(receive())
+            await served.has_asked(2)
+            await chat(provider, "openai")
+            await turns()
+            reads.append(served.reads)
+            served.leave()
+            assert (await reading)["type"] == "http.disconnect"
+
+        reads: list[int] = []
+        served = Served(CancellationMiddleware(app))
+
+        assert await served.ended() is None
+        assert reads == [2]
+
     async def test_is_disconnected_says_so_at_once(
         self, telemetry: Telemetry, provider: FakeProvider
     ) -> None:

@@ -388,22 +388,31 @@ class TestException:
         assert served.task.cancelling() == 0
 
     @both_ways
-    def test_loop_that_is_closed_in_the_middle(self, telemetry: Telemetry, around: Any) -> None:
+    @pytest.mark.parametrize("reads", [True, False], ids=["reads", "listened to"])
+    def test_loop_that_is_closed_in_the_middle(
+        self, telemetry: Telemetry, around: Any, reads: bool
+    ) -> None:
         """The collector closes the coroutine in another context, where no loop runs."""
 
         async def app(_: Scope, receive: Receive, send: Send) -> None:
+            requests.append(REQUEST.get())
             try:
-                await asyncio.Event().wait()
+                await (receive() if reads else never())
             except BaseException as exc:
                 ended.append(type(exc))
                 raise
 
         ended: list[type] = []
+        requests: list[Any] = []
         coro: Any = (app if around is None else around(app))(scope_of(), never, nowhere)
         loop = asyncio.new_event_loop()
         task = loop.create_task(coro)
         loop.run_until_complete(asyncio.sleep(0))
-        task._log_destroy_pending = False  # type: ignore[attr-defined]  # of it asyncio would warn
+        if around is not None:
+            loop.call_soon(requests[0].on_call)  # as a call does
+        loop.run_until_complete(asyncio.sleep(0))
+        for one in asyncio.all_tasks(loop):
+            one._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio would log it
         loop.close()
         del task
         coro.close()  # an exception other than the one thrown in would come out
