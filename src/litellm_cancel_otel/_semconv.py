@@ -58,7 +58,7 @@ EVENT_STUCK: Final = "stuck"
 EVENT_GUARD: Final = "guard"
 
 OTHER: Final = "_other"
-"""The value that stands for every model past the limit of distinct ones."""
+"""The value that stands for every model, and every provider, past the limit of distinct ones."""
 
 LATENCY_BUCKETS: Final = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
@@ -183,6 +183,10 @@ _WELL_KNOWN_PROVIDERS: Final = {
     "watsonx_text": "ibm.watsonx.ai",
     "xai": "x_ai",
 }
+
+
+KNOWN_PROVIDERS: Final = frozenset(_WELL_KNOWN_PROVIDERS.values())
+"""The providers that have a name in the semantic conventions."""
 
 
 def provider_name(litellm_provider: str) -> str:
