@@ -276,6 +276,7 @@ async def test_litellm_keeps_no_closed_callback(
     telemetry = CancelTelemetry(
         tracer_provider=NoOpTracerProvider(), meter_provider=Meters().provider, settings=Settings()
     )
+    monkeypatch.setattr(sdk.utils, "callback_list", [])  # it fills that once
     monkeypatch.setattr(litellm, "callbacks", [telemetry])
     await chat(provider, "openai")
     kept = sdk.utils.callback_list
