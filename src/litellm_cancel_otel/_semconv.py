@@ -57,6 +57,9 @@ EVENT_UPSTREAM_CLOSED: Final = "upstream_closed"
 EVENT_STUCK: Final = "stuck"
 EVENT_GUARD: Final = "guard"
 
+UNKNOWN: Final = "unknown"
+"""The value that stands for a provider, or a model, that LiteLLM did not find out."""
+
 OTHER: Final = "_other"
 """The value that stands for every model, and every provider, past the limit of distinct ones."""
 
@@ -185,8 +188,8 @@ _WELL_KNOWN_PROVIDERS: Final = {
 }
 
 
-KNOWN_PROVIDERS: Final = frozenset(_WELL_KNOWN_PROVIDERS.values())
-"""The providers that have a name in the semantic conventions."""
+KNOWN_PROVIDERS: Final = frozenset({UNKNOWN, *_WELL_KNOWN_PROVIDERS.values()})
+"""The providers that have a name in the semantic conventions, and the word for having none."""
 
 
 def provider_name(litellm_provider: str) -> str:
