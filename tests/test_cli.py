@@ -250,3 +250,37 @@ def test_the_doctor_respects_that_telemetry_is_switched_off(doctor: Doctor) -> N
     code, found = doctor(OTEL_SDK_DISABLED="true")
     assert code == 0
     assert found["telemetry"]["traces"] == [{"exporter": "none (OTEL_SDK_DISABLED)"}]
+
+
+SECRET = "http://user:hunter2@127.0.0.1:{port}/v1?token=letmein#apart"
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+@pytest.mark.parametrize("reachable", [True, False])
+def test_the_doctor_shows_of_an_endpoint_only_where_it_is(as_json: bool, reachable: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        if not reachable:
+            server.close()
+        told = run(
+            "doctor",
+            *(["--json"] if as_json else []),
+            OTEL_EXPORTER_OTLP_ENDPOINT=SECRET.format(port=port),
+            OTEL_EXPORTER_OTLP_HEADERS="authorization=Bearer%20opensesame",
+        )
+    said = told.stdout + told.stderr
+    assert f"http://127.0.0.1:{port}/v1" in said
+    for secret in ("user", "hunter2", "token", "letmein", "apart", "opensesame"):
+        assert secret not in said, secret
+    assert told.returncode == (0 if reachable else 1)
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["http://user:hun/ter2@127.0.0.1:4318", "user:hunter2@127.0.0.1", "http://user:h?nter2@x:1"],
+)
+def test_the_doctor_shows_nothing_of_an_endpoint_that_is_no_address(endpoint: str) -> None:
+    told = run("doctor", OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)
+    for secret in ("user:", "ter2", "nter2"):
+        assert secret not in told.stdout + told.stderr
+    assert told.returncode == 1

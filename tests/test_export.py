@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
 
+from litellm_cancel_otel._export import shown_address, without_secrets
 from otlp_sink import OtlpSink
 
 PROTOCOLS = ("http/protobuf", "grpc")
@@ -280,6 +281,84 @@ def test_what_cannot_be_understood_is_one_warning_and_the_rest_goes_on(
     assert warning in line
     assert sink.spans == []
     assert [metric.name for metric in sink.metrics] == ["counter"]
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("http://collector:4318", "http://collector:4318"),
+        ("collector:4317", "collector:4317"),
+        (
+            "https://user:secret@otlp.example.com:443/v1/traces",
+            "https://otlp.example.com:443/v1/traces",
+        ),
+        ("user:secret@otlp.example.com:4317", "otlp.example.com:4317"),
+        ("http://secret@host", "http://host"),
+        ("http://host/v1?token=secret", "http://host/v1"),
+        ("http://host/v1#secret", "http://host/v1"),
+        ("http://host/?to=http://user:secret@other", "http://(hidden)"),
+        ("http://[::1]:4318/v1", "http://[::1]:4318/v1"),
+        ("http://user:sec/ret@host", "http://(hidden)"),
+        ("http://user:sec#ret@host", "http://(hidden)"),
+        ("http://us@er:secret@host", "http://host"),
+        ("http://[secret", "http://(hidden)"),
+    ],
+)
+def test_address_is_shown_without_what_may_be_a_secret(address: str, shown: str) -> None:
+    assert shown_address(address) == shown
+
+
+def test_text_is_shown_without_the_secrets_of_the_variables(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://me:pass%20word@host/v1?key=opens")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "a=first-one,b=Bearer%20second")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "30")
+    told = without_secrets(
+        "no (http://me:pass%20word@host/v1?key=opens), proxy https://u:any@proxy:1, pass word, "
+        "url: /v1?key=opens, first-one, Bearer second, Bearer%20second: 30 s"
+    )
+    assert told == (
+        "no (http://host/v1), proxy https://proxy:1, (hidden), "
+        "url: /v1?(hidden), (hidden), (hidden), (hidden): 30 s"
+    )
+
+
+def test_warning_quotes_no_secret(sink: OtlpSink) -> None:
+    ended = child(
+        """
+        import opentelemetry.exporter.otlp.proto.http.trace_exporter as theirs
+        def fails(self):
+            raise ValueError(os.environ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] + " hunter2 letmein")
+        import os
+        theirs.OTLPSpanExporter.__init__ = fails
+        pipeline = _export.resolve()
+        """,
+        **sink.env("http/protobuf"),
+        OTEL_EXPORTER_OTLP_TRACES_ENDPOINT="http://user:hunter2@host/v1/traces?token=letmein",
+        OTEL_EXPORTER_OTLP_TRACES_PROTOCOL="http/protobuf",
+    )
+    assert "otlp_proto_http failed with ValueError: http://host/v1/traces" in ended.stderr
+    for secret in ("hunter2", "letmein"):
+        assert secret not in ended.stderr
+
+
+def test_log_handler_that_raises_keeps_nothing_from_being_set_up(sink: OtlpSink) -> None:
+    ended = child(
+        """
+        import logging
+        class Raises(logging.Handler):
+            def emit(self, record):
+                raise RuntimeError("a handler of the application's")
+        logging.getLogger().addHandler(Raises())
+        pipeline = _export.resolve()
+        """
+        + textwrap.indent(RECORD, " " * 8),
+        OTEL_TRACES_EXPORTER="zipkin-2,otlp",
+        **sink.env("http/protobuf"),
+    )
+    assert ended.stderr == ""
+    assert [span.name for span in sink.spans] == ["span"]
 
 
 def test_one_bad_exporter_leaves_the_others_of_its_list(sink: OtlpSink) -> None:

@@ -16,10 +16,10 @@ FOLDERS = ("_dashboards", "_demo", "_top")
 """Programs of their own, each of modules that may import one another."""
 
 ORDER = [
-    *("_semconv", "_records", "_faults", "_setting_kinds", "_settings"),
+    *("_semconv", "_plain", "_records", "_faults", "_setting_kinds", "_settings"),
     *("_classify", "_timeline", "_overdue"),
     *("_evidence", "_upstream", "_sink", "_call", "_consumers", "_request", "_guard"),
-    *("_instruments", "_spans", "_recorder"),
+    *("_board", "_instruments", "_spans", "_recorder"),
     *(
         "_loop_lag",
         "_stuck_log",
@@ -46,7 +46,7 @@ FACE = "__init__"
 
 KNOW_LITELLM = {"_seams", "errors", "provider", "_callback", "_demo", "_doctor"}
 KNOW_TELEMETRY = {
-    *("_recorder", "_spans", "_instruments", "_export", "_tracker", "_callback"),
+    *("_recorder", "_spans", "_board", "_instruments", "_export", "_tracker", "_callback"),
     *("_demo", "_doctor", "_dashboards", "_cli"),
 }
 

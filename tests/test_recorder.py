@@ -68,7 +68,7 @@ class Recording:
         self._reader = InMemoryMetricReader()
         self._meters = MeterProvider([self._reader], exemplar_filter=AlwaysOnExemplarFilter())
         self.instruments = Instruments(self._meters, "1", self.faults, max_models=2)
-        spans = Spans(tracers, "1")
+        spans = Spans(tracers, "1", self.faults)
         self.recorder = Recorder(spans, self.instruments, which, lambda: self.now)
 
     @property
@@ -288,13 +288,13 @@ def test_models_past_the_limit_are_other() -> None:
     assert counts == {"one": 2, "two": 1, sc.OTHER: 2}
 
 
-def test_nothing_is_reported_once_closed() -> None:
+def test_what_is_open_is_not_reported_once_closed() -> None:
     recording = Recording()
-    recording.recorder.record(ENDING, None)
+    recording.instruments.opened(recording.instruments.key(FACTS))
     recording.recorder.close()
 
-    assert recording.points(sc.CALLS) == []
     assert recording.points(sc.STREAMS_OPEN) == []
+    assert recording.points(sc.OLDEST_AFTER_DISCONNECT) == []
     assert recording.points(sc.INTERNAL_ERRORS) == []
 
 

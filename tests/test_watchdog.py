@@ -20,6 +20,7 @@ from calling import chat, silent, text_of
 from litellm_cancel_otel import _semconv as sc
 from litellm_cancel_otel._call import Call
 from litellm_cancel_otel._demo.fakes import Exchange, FakeProvider, Script
+from litellm_cancel_otel._faults import Faults
 from litellm_cancel_otel._records import CallFacts, Exit, Phase, Reason, Signal, Stuck
 from litellm_cancel_otel._snapshot import snapshot
 from litellm_cancel_otel._stuck_log import AT_MOST, WINDOW, StuckLog
@@ -371,7 +372,7 @@ class TestLog:
     STUCK = Stuck(Reason.NO_CHUNK, since=0.0, found=61.0)
 
     def test_so_many_and_then_one_line(self, caplog: pytest.LogCaptureFixture) -> None:
-        log = StuckLog()
+        log = StuckLog(Faults())
         log.tick(0.0)
         said = [log.found(FACTS, self.STUCK, 3) for _ in range(AT_MOST + 5)]
         log.tick(WINDOW - 1)

@@ -54,7 +54,7 @@ class CancelTelemetry(CustomLogger):
         instruments = Instruments(
             self._pipeline.meter_provider, VERSION, faults, max_models=settings.max_models
         )
-        spans = Spans(self._pipeline.tracer_provider, VERSION)
+        spans = Spans(self._pipeline.tracer_provider, VERSION, faults)
         self._recorder = Recorder(spans, instruments, settings.spans, clock)
         self._tracker = Tracker(self._recorder, settings, faults, clock, self.flush)
         self.missing_seams = tuple(_seams.install(self._tracker))

@@ -155,14 +155,17 @@ def _look_at_telemetry(findings: Findings) -> None:
     findings.problems += warned
     senders: dict[str, list[str]] = {}
     for signal in SIGNALS:
-        findings.telemetry[signal] = places = _places_of(signal)
+        places = _places_of(signal)
         for place in places:
             if "endpoint" in place:
                 senders.setdefault(place["endpoint"], []).append(signal)
+                place["endpoint"] = _export.shown_address(place["endpoint"])
+        findings.telemetry[signal] = places
     for endpoint, signals in senders.items():
         if failure := _unreachable(endpoint):
             findings.problems.append(
-                f"{' and '.join(signals)} go to {endpoint}, which cannot be reached ({failure}): "
+                f"{' and '.join(signals)} go to {_export.shown_address(endpoint)}, "
+                f"which cannot be reached ({failure}): "
                 "start the collector there, or correct OTEL_EXPORTER_OTLP_ENDPOINT"
             )
 
@@ -172,23 +175,27 @@ def _places_of(signal: str) -> list[dict[str, str]]:
 
     if _export._env("OTEL_SDK_DISABLED").lower() == "true":
         return [{"exporter": "none (OTEL_SDK_DISABLED)"}]
-    places = [{"exporter": name} for name in _export._exporter_names(signal)]
+    names = _export._exporter_names(signal)
+    places = [{"exporter": _export.without_secrets(name)} for name in names]
     for place in places:
         if place["exporter"] == "otlp":
             _, protocol = _export._protocol(signal)
             usual = f"http://localhost:{4317 if protocol == 'grpc' else 4318}"
+            protocol = _export.without_secrets(protocol)
             place |= {"protocol": protocol, "endpoint": _export._endpoint(signal) or usual}
     return places
 
 
 def _unreachable(endpoint: str) -> str | None:
     """Return why nothing takes a connection at an endpoint; None where something does."""
-    url = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}")
     try:
+        url = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}")
         port = url.port or {"http": 80, "https": 443}.get(url.scheme, 4317)
         socket.create_connection((url.hostname or "", port), PATIENCE).close()
-    except (OSError, ValueError) as exc:
-        return str(exc)
+    except OSError as exc:
+        return exc.strerror or type(exc).__name__
+    except ValueError:  # whose text may quote a part of the password
+        return "that is no address"
     return None
 
 

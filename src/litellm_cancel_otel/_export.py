@@ -13,14 +13,17 @@ import atexit
 import inspect
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import entry_points
 from queue import SimpleQueue
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar, cast
+from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 from weakref import WeakMethod
 
@@ -69,7 +72,7 @@ class Pipeline:
     def at_exit(self) -> None:
         """Shut down before the process ends, and say what is lost by it."""
         if not self.shutdown():
-            log.warning(
+            _warn(
                 "what was recorded last may be lost: no collector took it within %g s",
                 PATIENCE_MILLIS / 1_000,
             )
@@ -90,7 +93,7 @@ def resolve(
     pipeline = Pipeline(tracer_provider, meter_provider, tuple(built))
     nowhere.reverse()  # traces are named first
     if nowhere:
-        log.warning(
+        _warn(
             "%s go nowhere: the application has set no OpenTelemetry provider and no OTEL_* "
             "variable names an exporter. Set OTEL_EXPORTER_OTLP_ENDPOINT, or %s=none",
             " and ".join(nowhere),
@@ -159,13 +162,13 @@ def _choose(signal: _Signal[P], built: "list[_Keeper]", nowhere: list[str]) -> P
         try:
             exporters += [] if name == "none" else [_exporter(signal.name, name)]
         except LookupError as exc:
-            log.warning("an exporter of %s is left out: %s", signal.name, exc)
+            _warn("an exporter of %s is left out: %s", signal.name, without_secrets(str(exc)))
     if not exporters:
         return current
     try:
         keeper = _Keeper(signal.build(exporters, _resource()))
     except Exception as exc:  # noqa: BLE001 - the SDK reads a dozen variables more
-        log.warning("%s go nowhere: %s", signal.name, _told(exc))
+        _warn("%s go nowhere: %s", signal.name, _told(exc))
         return current
     built.append(keeper)
     return cast("P", keeper.provider)
@@ -223,7 +226,69 @@ def _exporter(signal: str, name: str) -> object:
 
 
 def _told(exc: Exception) -> str:
-    return f"{type(exc).__name__}: {exc}"
+    return without_secrets(f"{type(exc).__name__}: {exc}")
+
+
+def _warn(message: str, *values: object) -> None:
+    with suppress(Exception):  # a log handler of the application's: nobody is left to tell
+        log.warning(message, *values)
+
+
+HIDDEN: Final = "(hidden)"
+
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_URL: Final = re.compile(_SCHEME.pattern + r"""[^\s'"<>]*[^\s'"<>.,;:)\]}]""")
+
+
+def without_secrets(text: str) -> str:
+    """Return a text as it may be shown: no password, query or header that a variable holds."""
+    text = _URL.sub(lambda found: shown_address(found[0]), text)
+    for secret in sorted(_secrets(), key=len, reverse=True):
+        text = text.replace(secret, HIDDEN)
+    return text
+
+
+def shown_address(address: str) -> str:
+    """Return an endpoint's scheme, host, port and path, which is all of it that may be shown."""
+    scheme, rest = _divided(address)
+    try:
+        url = urlsplit(f"//{rest}")
+        port = "" if url.port is None else f":{url.port}"
+    except ValueError:  # no port, or no address: then who knows where the password ends
+        return f"{scheme}{HIDDEN}"
+    host = url.hostname or ""
+    if "@" in url.path or (host == "" and rest) or (url.username is None and "@" in rest):
+        return f"{scheme}{HIDDEN}"  # a password with a character that ends the host
+    host = f"[{host}]" if ":" in host else host
+    return f"{scheme}{host}{port}{url.path}"
+
+
+def _divided(address: str) -> tuple[str, str]:
+    scheme = _SCHEME.match(address)
+    return (scheme[0], address[scheme.end() :]) if scheme else ("", address)
+
+
+def _secrets() -> set[str]:
+    """Return what of the OTEL_* variables must not be shown, as it stands there and decoded."""
+    found: set[str] = set()
+    for name, value in os.environ.items():
+        if not name.startswith("OTEL_"):
+            continue
+        if name.endswith("HEADERS"):
+            pairs = (pair.partition("=") for pair in value.split(","))
+            found |= {value, *(text for _, _, text in pairs)}
+        elif "ENDPOINT" in name:
+            _, rest = _divided(value.strip())
+            user, _, password = rest.rpartition("@")[0].partition(":")
+            query = rest.partition("?")[2]
+            found |= {f"{user}:{password}" if password else user, password, query}
+            found |= {pair.partition("=")[2] for pair in query.split("&")}
+    found |= {unquote(secret) for secret in found}
+    return {secret.strip() for secret in found if len(secret.strip()) >= _LEAST}
+
+
+_LEAST: Final = 4
+"""Shorter ones are not looked for: they would be found in every other word."""
 
 
 def _resource() -> Resource:
@@ -287,7 +352,7 @@ class _Keeper:
             try:
                 job()
             except Exception as exc:  # noqa: BLE001 - an exporter may raise anything
-                log.warning("telemetry could not be flushed: %s", exc)
+                _warn("telemetry could not be flushed: %s", _told(exc))
             done.set()
 
 

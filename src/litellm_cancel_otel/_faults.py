@@ -3,6 +3,7 @@
 import logging
 import traceback
 from collections import Counter
+from types import TracebackType
 
 log = logging.getLogger("litellm_cancel_otel")
 
@@ -29,3 +30,34 @@ class Faults:
                 )
         except Exception:  # noqa: BLE001 - a logging handler of the host's may raise: nobody is left to tell
             pass
+
+    def contained(self, place: str) -> "Contained":
+        """Return a context whose exceptions are noted and go no further; use it as often as liked.
+
+        What the application gave us is called in one: its tracer, its meter, its log handlers.
+        """
+        return Contained(self, place)
+
+
+class Contained:
+    """Ends an exception where it came from; a cancel or an exit of the process is none of ours."""
+
+    __slots__ = ("_faults", "_place")
+
+    def __init__(self, faults: Faults, place: str) -> None:
+        self._faults = faults
+        self._place = place
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+    ) -> bool:
+        if not isinstance(exc, Exception):
+            return False
+        self._faults.note(self._place, exc)
+        return True

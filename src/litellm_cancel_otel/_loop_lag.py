@@ -31,6 +31,9 @@ class LoopLag:
             self._loop.call_soon_threadsafe(self._pong)
         except RuntimeError:  # closed: it owes nothing any more
             self._sent = None
+        except Exception:
+            self._sent = None
+            raise
 
     def measured(self) -> list[float]:
         """Return the lags measured since this was last asked."""

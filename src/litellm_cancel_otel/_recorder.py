@@ -7,17 +7,15 @@ from typing import Literal
 from opentelemetry.context import Context
 from opentelemetry.trace import (
     NonRecordingSpan,
-    Span,
     SpanContext,
     get_current_span,
     set_span_in_context,
 )
 
 from . import _semconv as sc
-from . import _spans
 from ._instruments import Instruments, Key
 from ._records import CallFacts, Ending, Outcome, Stuck, Times
-from ._spans import Spans
+from ._spans import CallSpan, Spans
 from ._timeline import NANOSECONDS, since_disconnect, wall_clock
 
 _UNSAID = 256
@@ -44,6 +42,12 @@ class Recorder:
         self._spans = spans
         self._which = which
         self._clock = clock
+        self.contained = instruments.faults.contained("recorder")
+        self._begin()
+
+    def _begin(self) -> None:
+        self.life = object()
+        """Another one in a forked child: what the parent's calls still wait for is the parent's."""
         self._late: set[LateClose] = set()
         self._unsaid: dict[str, tuple[Key, Ending, Context]] = {}
         """Answers that came to their end for nobody, whose length is not known yet."""
@@ -57,7 +61,7 @@ class Recorder:
         context = parent if isinstance(parent, Context) else Context()
         now, now_ns = self._clock(), time.time_ns()
         first = self._spans.stuck(facts, times, chunks, stuck, context, now, now_ns)
-        return first if first.is_valid else None
+        return first if first is not None and first.is_valid else None
 
     def record(
         self, ending: Ending, parent: Context | None, first: FirstSpan | None = None
@@ -66,8 +70,9 @@ class Recorder:
 
         ``first`` is what ``stuck`` returned, where the call was.
         """
-        key = self.instruments.key(ending.facts)
         verdict = ending.verdict
+        answered = verdict.outcome is not Outcome.ERROR or ending.chunks > 0
+        key = self.instruments.key(ending.facts, answered=answered)
         self.instruments.count(key, verdict.outcome)
         if verdict.swallowed:
             self.instruments.swallowed(key, ending.swallowed_in)
@@ -76,16 +81,17 @@ class Recorder:
         if not cancelled and not ending.stuck and self._which != "all":
             self._wasted(key, ending, context)
             return None
-        kind = _cancellation_type(ending) if cancelled else None
+        kind = _cancellation_type(ending, key) if cancelled else None
         now, now_ns = self._clock(), time.time_ns()
         end_ns = wall_clock(ending.times.end, now, now_ns)
         span = None
-        if first is not None and not get_current_span(context).get_span_context().is_valid:
+        if first is not None and not self._is_in_trace(context):
             # There was no trace to be part of: the first span has begun one.
             parent = context = set_span_in_context(NonRecordingSpan(first), context)
         if self._which != "none":
             span = self._spans.start(ending, kind, parent, now, now_ns, first)
-            context = set_span_in_context(span, context)
+            if span is not None:
+                context = span.within(context)
         self._wasted(key, ending, context)
         late = None
         if kind is not None:
@@ -96,6 +102,11 @@ class Recorder:
         if span is not None and late is None:
             span.end(end_ns)
         return late
+
+    def _is_in_trace(self, context: Context) -> bool:
+        with self.contained:
+            return get_current_span(context).get_span_context().is_valid
+        return False
 
     def _wasted(self, key: Key, ending: Ending, context: Context) -> None:
         if not ending.wasted:
@@ -120,9 +131,14 @@ class Recorder:
             late.give_up()
 
     def close(self) -> None:
-        """Flush, and report nothing more."""
+        """Flush, and report no more of what is open."""
         self.flush()
-        self.instruments.silence()
+        self.instruments.close()
+
+    def forked(self) -> None:
+        """Begin anew in a forked child: the parent ends its spans itself, and counts its calls."""
+        self._begin()
+        self.instruments.forked()
 
 
 class LateClose:
@@ -134,7 +150,7 @@ class LateClose:
     def __init__(
         self,
         recorder: Recorder,
-        span: Span | None,
+        span: CallSpan | None,
         end_ns: int,
         key: Key,
         kind: str,
@@ -142,6 +158,7 @@ class LateClose:
         context: Context,
     ) -> None:
         self._recorder = recorder
+        self._life = recorder.life
         self._span = span
         self._end_ns = end_ns
         self._key = key
@@ -150,26 +167,37 @@ class LateClose:
         self._context = context
 
     def closed(self, at: float) -> None:
-        """Measure the close, on the span too where it has not been let go."""
-        seconds = since_disconnect(self._ending.times, at)
-        if seconds is not None:
-            if self._span is not None:
-                at_ns = self._end_ns + round((at - self._ending.times.end) * NANOSECONDS)
-                _spans.upstream_closed(self._span, seconds, at_ns)
-            self._recorder.instruments.upstream_closed(
-                self._key, self._kind, self._ending, seconds, self._context
-            )
+        """Measure the close, on the span too where it has not been let go. Never raises."""
+        if self._life is not self._recorder.life:
+            return
+        with self._recorder.contained:  # it is called where the application closes the response
+            self._measure(at)
         self.give_up()
 
     def give_up(self) -> None:
-        """End the span with the time at which the call ended."""
+        """End the span with the time at which the call ended. Never raises."""
+        if self._life is not self._recorder.life:
+            return
         self._recorder._late.discard(self)
+        span, self._span = self._span, None
+        if span is not None:
+            span.end(self._end_ns)
+
+    def _measure(self, at: float) -> None:
+        seconds = since_disconnect(self._ending.times, at)
+        if seconds is None:
+            return
         if self._span is not None:
-            self._span.end(self._end_ns)
-            self._span = None
+            at_ns = self._end_ns + round((at - self._ending.times.end) * NANOSECONDS)
+            self._span.upstream_closed(seconds, at_ns)
+        self._recorder.instruments.upstream_closed(
+            self._key, self._kind, self._ending, seconds, self._context
+        )
 
 
-def _cancellation_type(ending: Ending) -> str:
+def _cancellation_type(ending: Ending, key: Key) -> str:
     if ending.verdict.external:
         return sc.EXTERNAL
-    return sc.internal_cancellation_type(ending.facts.provider)
+    provider, _, _ = key
+    known = provider != sc.OTHER
+    return sc.internal_cancellation_type(ending.facts.provider if known else provider)

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+from ._plain import MOST, plain
 
 
 class Outcome(StrEnum):
@@ -109,7 +112,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class CallFacts:
-    """What is known of a call apart from its end. ``provider`` is LiteLLM's name."""
+    """What is known of a call apart from its end. ``provider`` is LiteLLM's name.
+
+    This is where the words of a client or a provider become telemetry's: whatever is told of a
+    call, in a metric, a span, a log line or ``top``, is plain text from here on.
+    """
 
     operation: str
     provider: str
@@ -122,9 +129,22 @@ class CallFacts:
     output_tokens: int | None = None
     """How many the provider had said, with the last chunk, that it has sent."""
 
+    def __post_init__(self) -> None:
+        # All of them in one look: it is made for every call, and nearly every one is plain.
+        words = f"{self.provider}{self.model}{self.call_id}{self.response_model}"
+        words += self.server_address or ""
+        if len(words) <= MOST and words.isprintable():
+            return
+        for name in _WORDS:
+            if (word := getattr(self, name)) is not None:
+                object.__setattr__(self, name, plain(word))
+
     def stand_in(self, _call: object) -> "CallFacts":
         """Return itself: what describes a call that has ended."""
         return self
+
+
+_WORDS: Final = ("provider", "model", "call_id", "response_model", "server_address")
 
 
 @dataclass(frozen=True, slots=True)

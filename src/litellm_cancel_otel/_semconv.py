@@ -57,8 +57,11 @@ EVENT_UPSTREAM_CLOSED: Final = "upstream_closed"
 EVENT_STUCK: Final = "stuck"
 EVENT_GUARD: Final = "guard"
 
+UNKNOWN: Final = "unknown"
+"""The value that stands for a provider, or a model, that LiteLLM did not find out."""
+
 OTHER: Final = "_other"
-"""The value that stands for every model past the limit of distinct ones."""
+"""The value that stands for every model, and every provider, past the limit of distinct ones."""
 
 LATENCY_BUCKETS: Final = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
@@ -183,6 +186,10 @@ _WELL_KNOWN_PROVIDERS: Final = {
     "watsonx_text": "ibm.watsonx.ai",
     "xai": "x_ai",
 }
+
+
+KNOWN_PROVIDERS: Final = frozenset({UNKNOWN, *_WELL_KNOWN_PROVIDERS.values()})
+"""The providers that have a name in the semantic conventions, and the word for having none."""
 
 
 def provider_name(litellm_provider: str) -> str:

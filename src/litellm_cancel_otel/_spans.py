@@ -1,20 +1,74 @@
 """A call's end as a span, made after the fact; knows OpenTelemetry's traces, nothing else."""
 
+from collections.abc import Mapping
+
 from opentelemetry.context import Context
 from opentelemetry.trace import (
     Link,
+    NoOpTracer,
     Span,
     SpanContext,
     SpanKind,
     Status,
     StatusCode,
+    Tracer,
     TracerProvider,
+    set_span_in_context,
 )
 from opentelemetry.util.types import AttributeValue
 
 from . import _semconv as sc
+from ._faults import Contained, Faults
+from ._plain import plain
 from ._records import CallFacts, Ending, Outcome, Stuck, Times
 from ._timeline import since_disconnect, wall_clock
+
+
+class CallSpan:
+    """A span of the application's tracer; what raises in it is counted and goes no further.
+
+    The tracer, its processors and exporters are the application's own, and may do anything.
+    """
+
+    __slots__ = ("_contained", "_span")
+
+    def __init__(self, span: Span, contained: Contained) -> None:
+        self._span = span
+        self._contained = contained
+
+    def add_event(
+        self, name: str, at_ns: int, attributes: Mapping[str, AttributeValue] | None = None
+    ) -> None:
+        """Add something that happened."""
+        with self._contained:
+            self._span.add_event(name, attributes, at_ns)
+
+    def fail(self, error_type: str) -> None:
+        """Say that the call ended in an error."""
+        with self._contained:
+            self._span.set_attribute(sc.ERROR_TYPE, error_type)
+            self._span.set_status(Status(StatusCode.ERROR))
+
+    def upstream_closed(self, seconds: float, at_ns: int) -> None:
+        """Add a close of the provider's response that came after the call's end."""
+        with self._contained:
+            self._span.set_attribute(sc.DISCONNECT_TO_UPSTREAM_CLOSE, seconds)
+        self.add_event(sc.EVENT_UPSTREAM_CLOSED, at_ns)
+
+    def end(self, at_ns: int) -> None:
+        """End the span, which exports it."""
+        with self._contained:
+            self._span.end(at_ns)
+
+    def within(self, context: Context) -> Context:
+        """Return the context in which this span is the current one."""
+        return set_span_in_context(self._span, context)
+
+    def identity(self) -> SpanContext | None:
+        """Return what a link to this span needs."""
+        with self._contained:
+            return self._span.get_span_context()
+        return None
 
 
 class Spans:
@@ -24,8 +78,11 @@ class Spans:
     ours is ever attached that a cancel could leave hanging.
     """
 
-    def __init__(self, provider: TracerProvider, version: str) -> None:
-        self._tracer = provider.get_tracer(sc.SCOPE, version, sc.SCHEMA_URL)
+    def __init__(self, provider: TracerProvider, version: str, faults: Faults) -> None:
+        self._contained = faults.contained("span")
+        self._tracer: Tracer = NoOpTracer()
+        with self._contained:
+            self._tracer = provider.get_tracer(sc.SCOPE, version, sc.SCHEMA_URL)
 
     def start(
         self,
@@ -35,29 +92,26 @@ class Spans:
         now: float,
         now_ns: int,
         first: SpanContext | None = None,
-    ) -> Span:
+    ) -> CallSpan | None:
         """Start the call's span and put everything on it that is known at the call's end.
 
-        ``first`` is the span that said, while it lasted, that the call was stuck.
+        ``first`` is the span that said, while it lasted, that the call was stuck. None where the
+        application's tracer gives no span.
         """
-        facts, times = ending.facts, ending.times
-        span = self._tracer.start_span(
-            f"{facts.operation} {facts.model}",
-            context=parent,
-            kind=SpanKind.CLIENT,
-            attributes=_attributes(ending, cancellation_type),
-            start_time=wall_clock(times.start, now, now_ns),
-            links=None if first is None else [Link(first)],
-        )
+        times = ending.times
+        attributes = _attributes(ending, cancellation_type)
+        started = wall_clock(times.start, now, now_ns)
+        span = self._start(ending.facts, attributes, parent, started, first)
+        if span is None:
+            return None
         for name, moment in _events(times, cancelled=cancellation_type is not None):
-            span.add_event(name, timestamp=wall_clock(moment, now, now_ns))
+            span.add_event(name, wall_clock(moment, now, now_ns))
         for action, moment in ending.actions:
-            span.add_event(sc.EVENT_GUARD, {sc.ACTION: action}, wall_clock(moment, now, now_ns))
+            span.add_event(sc.EVENT_GUARD, wall_clock(moment, now, now_ns), {sc.ACTION: action})
         for stuck in ending.stuck:
-            span.add_event(sc.EVENT_STUCK, _stuck(stuck), wall_clock(stuck.found, now, now_ns))
+            span.add_event(sc.EVENT_STUCK, wall_clock(stuck.found, now, now_ns), _stuck(stuck))
         if ending.error_type is not None and not ending.verdict.external:
-            span.set_attribute(sc.ERROR_TYPE, ending.error_type)
-            span.set_status(Status(StatusCode.ERROR))
+            span.fail(plain(ending.error_type))
         return span
 
     def stuck(
@@ -69,27 +123,38 @@ class Spans:
         parent: Context,
         now: float,
         now_ns: int,
-    ) -> SpanContext:
+    ) -> SpanContext | None:
         """Make the whole span of a call that is stuck and has not ended."""
         said = {**_facts(facts), sc.CHUNKS: chunks, sc.STUCK: True, **_stuck(stuck)}
-        span = self._tracer.start_span(
-            f"{facts.operation} {facts.model}",
-            context=parent,
-            kind=SpanKind.CLIENT,
-            attributes=_plain(said),
-            start_time=wall_clock(times.start, now, now_ns),
-        )
+        started = wall_clock(times.start, now, now_ns)
+        span = self._start(facts, _exact(said), parent, started)
+        if span is None:
+            return None
         for name, moment in _events(times, cancelled=times.disconnect is not None):
-            span.add_event(name, timestamp=wall_clock(moment, now, now_ns))
-        span.add_event(sc.EVENT_STUCK, _stuck(stuck), wall_clock(stuck.found, now, now_ns))
+            span.add_event(name, wall_clock(moment, now, now_ns))
+        span.add_event(sc.EVENT_STUCK, wall_clock(stuck.found, now, now_ns), _stuck(stuck))
         span.end(wall_clock(stuck.found, now, now_ns))
-        return span.get_span_context()
+        return span.identity()
 
-
-def upstream_closed(span: Span, seconds: float, at_ns: int) -> None:
-    """Add a close of the provider's response that came after the call's end."""
-    span.set_attribute(sc.DISCONNECT_TO_UPSTREAM_CLOSE, seconds)
-    span.add_event(sc.EVENT_UPSTREAM_CLOSED, timestamp=at_ns)
+    def _start(
+        self,
+        facts: CallFacts,
+        attributes: Mapping[str, AttributeValue],
+        parent: Context | None,
+        started_ns: int,
+        first: SpanContext | None = None,
+    ) -> CallSpan | None:
+        with self._contained:
+            span = self._tracer.start_span(
+                f"{facts.operation} {facts.model}",
+                context=parent,
+                kind=SpanKind.CLIENT,
+                attributes=attributes,
+                start_time=started_ns,
+                links=None if first is None else [Link(first)],
+            )
+            return CallSpan(span, self._contained)
+        return None
 
 
 def _events(times: Times, *, cancelled: bool) -> list[tuple[str, float]]:
@@ -104,7 +169,7 @@ def _events(times: Times, *, cancelled: bool) -> list[tuple[str, float]]:
 
 
 def _attributes(ending: Ending, cancellation_type: str | None) -> dict[str, AttributeValue]:
-    verdict, times = ending.verdict, ending.times
+    verdict, times, message = ending.verdict, ending.times, ending.cancel_message
     found = {**_facts(ending.facts), sc.CHUNKS: ending.chunks}
     if verdict.outcome is Outcome.CANCELLED:
         found |= {
@@ -116,10 +181,10 @@ def _attributes(ending: Ending, cancellation_type: str | None) -> dict[str, Attr
             sc.DISCONNECT_TO_FINALLY: since_disconnect(times, times.end),
             sc.DISCONNECT_TO_UPSTREAM_CLOSE: since_disconnect(times, times.upstream_closed),
             sc.EVENT_LOOP_LAG: ending.loop_lag,
-            sc.CANCEL_MESSAGE: ending.cancel_message,
+            sc.CANCEL_MESSAGE: None if message is None else plain(message),
             **_delivery(ending),
         }
-    return _plain(found)
+    return _exact(found)
 
 
 Found = dict[str, AttributeValue | None]
@@ -157,10 +222,10 @@ def _stuck(stuck: Stuck) -> dict[str, AttributeValue]:
         sc.STUCK_WHERE: tuple(f"{at.file}:{at.line} {at.function}" for at in stuck.chain),
         sc.EVENT_LOOP_LAG: stuck.loop_lag,
     }
-    return _plain(said)
+    return _exact(said)
 
 
-def _plain(found: Found) -> dict[str, AttributeValue]:
+def _exact(found: Found) -> dict[str, AttributeValue]:
     # A StrEnum member is a str, but exporters look at the exact type: hand them plain strings.
     return {
         name: str(value) if isinstance(value, str) else value

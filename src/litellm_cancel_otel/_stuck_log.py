@@ -3,6 +3,7 @@
 import logging
 from typing import Final
 
+from ._faults import Faults
 from ._records import CallFacts, Stuck
 
 log = logging.getLogger("litellm_cancel_otel")
@@ -15,9 +16,10 @@ _PLACES: Final = 6
 
 
 class StuckLog:
-    """Writes the records; times are seconds of the watchdog's clock."""
+    """Writes the records; times are seconds of the watchdog's clock. Nothing in it raises."""
 
-    def __init__(self) -> None:
+    def __init__(self, faults: Faults) -> None:
+        self._contained = faults.contained("log")
         self._window = float("-inf")
         self._written = 0
         self._left_out = 0
@@ -29,7 +31,7 @@ class StuckLog:
             return False
         self._written += 1
         places = [f"{one.file}:{one.line} {one.function}" for one in stuck.chain[-_PLACES:]]
-        log.warning(
+        self._say(
             "a stream is stuck (%s): %s %s, call %s, for %.1f s, after %d chunks; it waits at %s%s",
             stuck.reason,
             facts.provider,
@@ -44,7 +46,7 @@ class StuckLog:
 
     def cleared(self, facts: CallFacts, stuck: Stuck, now: float, *, ended: bool) -> None:
         """Say that a stream of which it was said that it is stuck is so no longer."""
-        log.warning(
+        self._say(
             "a stream is no longer stuck (%s): %s %s, call %s, %s after %.1f s",
             stuck.reason,
             facts.provider,
@@ -59,5 +61,9 @@ class StuckLog:
         if now - self._window < WINDOW:
             return
         if self._left_out:
-            log.warning("%d more streams are or were stuck and not named here", self._left_out)
+            self._say("%d more streams are or were stuck and not named here", self._left_out)
         self._window, self._written, self._left_out = now, 0, 0
+
+    def _say(self, message: str, *values: object) -> None:
+        with self._contained:  # a log handler of the application's may raise
+            log.warning(message, *values)

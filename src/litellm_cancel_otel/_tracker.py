@@ -168,7 +168,7 @@ class Tracker:
         self._began = self.clock()
         self.streams = {}
         self.faults.counts.clear()
-        self.recorder.instruments.forked()
+        self.recorder.forked()
         self.guard = Guard(self.settings, self.faults) if self.settings.guard else None
         if self.watchdog is not None:
             self.watchdog.close()

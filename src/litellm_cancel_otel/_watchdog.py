@@ -47,7 +47,8 @@ class Watchdog:
         self._faults = faults
         self._clock = clock
         self._limits = lru_cache(maxsize=256)(self._limits_of)
-        self._log = StuckLog()
+        self._log = StuckLog(faults)
+        self._pinging = faults.contained("watchdog.ping")
         self._closed = False
         self._died = False
         self._thread: threading.Thread | None = None
@@ -238,7 +239,8 @@ class Watchdog:
             if not lag.streams:
                 del self._loops[loop]
             elif self._settings.loop_lag:
-                lag.ping()
+                with self._pinging:  # a loop of the application's own make may refuse
+                    lag.ping()
 
     def _limits_of(self, provider: str, model: str) -> Limits:
         limit = self._settings.limit(provider, model)

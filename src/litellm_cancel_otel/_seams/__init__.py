@@ -78,7 +78,7 @@ _CALLBACK_LISTS: Final = (
 
 def remove_callback(callback: object) -> None:
     """Take a callback out of every list that LiteLLM has copied it to; it keeps 30 at the most."""
-    for name in _CALLBACK_LISTS:
-        callbacks = getattr(litellm, name, None)
+    lists = [getattr(litellm, name, None) for name in _CALLBACK_LISTS]
+    for callbacks in (*lists, getattr(litellm.utils, "callback_list", None)):
         if isinstance(callbacks, list):
             callbacks[:] = [one for one in callbacks if one is not callback]
