@@ -93,13 +93,15 @@ class Telemetry:
 
     def assert_nothing_open(self, *, faults: Mapping[str, int] | None = None) -> None:
         """Fail where a stream is still open, or where something of the package's own went wrong."""
+        self.tracker.notes.settle()
         assert dict(self.tracker.faults.counts) == dict(faults or {})
         assert not self.tracker.streams
         assert self.open_streams() == 0
 
     @property
     def spans(self) -> list[ReadableSpan]:
-        """The spans that have ended so far."""
+        """The spans that have ended so far; what was dropped by now has ended."""
+        self.tracker.notes.settle()
         return self._exporter.spans
 
     async def settled(self) -> None:

@@ -5,7 +5,6 @@ import gc
 import logging
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import closing, contextmanager
-from functools import partial
 from typing import Any
 
 import litellm
@@ -17,6 +16,7 @@ from calling import chat, every_provider, silent
 from disconnect.asgi import Receive, Send, Served, start
 from litellm_cancel_otel import CancellationMiddleware
 from litellm_cancel_otel import _semconv as sc
+from litellm_cancel_otel._call import Call
 from litellm_cancel_otel._demo.fakes import FakeProvider, Script, Wire, aclose_litellm_clients
 from litellm_cancel_otel._demo.fakes.board import Board
 from telemetry import OLD, Telemetry, cancel_of, external
@@ -93,6 +93,7 @@ async def failed(work: Awaitable[None]) -> None:
     assert isinstance(task.exception(), Failure)
 
 
+@pytest.mark.settings(orphan_grace=0.005)
 class TestOrphan:
     @every_loop
     @every_provider
@@ -203,7 +204,7 @@ class TestOrphan:
         await stream.aclose()
         await exchange.wait_closed()
 
-    @pytest.mark.settings(close_timeout=0.05)
+    @pytest.mark.settings(close_timeout=0.05, orphan_grace=0.005)
     async def test_whose_finally_hangs_is_given_up(
         self,
         telemetry: Telemetry,
@@ -271,7 +272,7 @@ class TestLoop:
                 await aclose_litellm_clients()
 
         loop = uvloop.new_event_loop()
-        with Telemetry() as telemetry, closing(loop):
+        with Telemetry(orphan_grace=0.005) as telemetry, closing(loop):
             for _ in range(2):
                 loop.run_until_complete(leave_an_orphan())
             assert telemetry.outcomes() == {"cancelled": 2}
@@ -290,7 +291,7 @@ class TestLoop:
             asyncio.run(leave_an_orphan(wait=True))
             guard = telemetry.tracker.guard
             assert guard is not None
-            assert (guard._orphans, guard._to_do) == ({}, {})
+            assert (guard._orphans, guard._to_do, guard._unreached) == ({}, {}, {})
 
 
 class TestDriver:
@@ -302,7 +303,9 @@ class TestDriver:
                 pass
 
         callbacks = getattr(asyncio.current_task(), "_callbacks", None) or ()
-        assert [one for one, _ in callbacks if isinstance(one, partial)] == []
+        assert [
+            one for one, _ in callbacks if isinstance(getattr(one, "__self__", None), Call)
+        ] == []
 
 
 class TestDrop:
@@ -390,7 +393,7 @@ class Unending(CustomLLM):
 
 
 class TestClose:
-    @pytest.mark.settings(close_timeout=0.05)
+    @pytest.mark.settings(close_timeout=0.05, orphan_grace=0.005)
     async def test_that_hangs_is_given_up(
         self,
         telemetry: Telemetry,

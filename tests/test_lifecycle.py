@@ -240,8 +240,8 @@ async def test_nothing_of_litellms_is_kept_by_a_call_that_ended(
     """A connection in a pool keeps the context that it was made in, and the call's record in it."""
     begin, calls = telemetry.tracker.begin, []
 
-    def noted(describe: Any) -> Any:
-        calls.append(begin(describe))
+    def noted(describe: Any, **more: Any) -> Any:
+        calls.append(begin(describe, **more))
         return calls[-1]
 
     telemetry.tracker.begin = noted  # type: ignore[method-assign]

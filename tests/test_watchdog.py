@@ -510,6 +510,7 @@ class TestThread:
         assert isinstance(watch, Watch)
         del stream, call
         gc.collect()
+        telemetry.tracker.notes.settle()
 
         assert not telemetry.tracker.streams
         assert gone() is None

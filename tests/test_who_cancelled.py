@@ -18,7 +18,7 @@ from disconnect.asgi import Receive, Scope, Send, Served
 from litellm_cancel_otel import CancellationMiddleware
 from litellm_cancel_otel import _semconv as sc
 from litellm_cancel_otel._demo.fakes import FakeProvider, Script
-from litellm_cancel_otel._evidence import note_scope_expired, scope_expired
+from litellm_cancel_otel._evidence import message_of, note_scope_expired, scope_expired
 from telemetry import Telemetry
 
 
@@ -62,7 +62,7 @@ class TestScope:
         with scope:
             with pytest.raises(asyncio.CancelledError) as cancel:
                 await anyio.sleep(1)
-            assert not scope_expired(cancel.value)
+            assert not scope_expired(message_of(cancel.value))
             raise cancel.value
 
     async def test_another_ones_deadline_has_passed(
@@ -105,11 +105,14 @@ def test_every_wording_of_anyios(words: str) -> None:
     expired, other = _Scope(), _Scope()
     note_scope_expired(expired)
 
-    assert scope_expired(asyncio.CancelledError(words.format(id(expired))))
-    assert not scope_expired(asyncio.CancelledError(words.format(id(other))))
-    assert not scope_expired(asyncio.CancelledError(7))
-    assert not scope_expired(asyncio.CancelledError())
-    assert not scope_expired(None)
+    def expired_by(cancel: asyncio.CancelledError | None) -> bool:
+        return scope_expired(message_of(cancel))
+
+    assert expired_by(asyncio.CancelledError(words.format(id(expired))))
+    assert not expired_by(asyncio.CancelledError(words.format(id(other))))
+    assert not expired_by(asyncio.CancelledError(7))
+    assert not expired_by(asyncio.CancelledError())
+    assert not expired_by(None)
 
 
 class _Scope:

@@ -12,13 +12,15 @@ if TYPE_CHECKING:
     from ._callback import CancelTelemetry
     from ._middleware import CancellationMiddleware
     from ._settings import Settings
+    from ._unguarded import unguarded
 
-__all__ = ["CancelTelemetry", "CancellationMiddleware", "Settings", "__version__"]
+__all__ = ["CancelTelemetry", "CancellationMiddleware", "Settings", "__version__", "unguarded"]
 
 _HOMES = {
     "CancelTelemetry": ("._callback", "CancelTelemetry"),
     "CancellationMiddleware": ("._middleware", "CancellationMiddleware"),
     "Settings": ("._settings", "Settings"),
+    "unguarded": ("._unguarded", "unguarded"),
     "__version__": ("._callback", "VERSION"),
 }
 

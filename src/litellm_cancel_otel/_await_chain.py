@@ -58,18 +58,30 @@ def place_of(frame: FrameType) -> Place:
 
 
 def _frames(awaited: object) -> Iterator[FrameType]:
-    for _ in range(_STEPS):
-        if isinstance(awaited, asyncio.Task):
-            awaited = awaited.get_coro()
-        frame = _own_frame(awaited)
+    for one in awaited_by(awaited):
+        frame = _own_frame(one)
         if frame is not None:
             yield frame
-        if getattr(awaited, "cr_running", False) is True:
+        if getattr(one, "cr_running", False) is True:
             yield from _running_in(frame)
+
+
+def awaited_by(awaited: object) -> Iterator[object]:
+    """Yield what a task, coroutine or async generator awaits, outermost first, itself included.
+
+    A task that is awaited is followed into its coroutine. A coroutine that runs is the last.
+    """
+    following: object | None = awaited
+    for _ in range(_STEPS):
+        if isinstance(following, asyncio.Task):
+            yield following
+            following = following.get_coro()
+        if following is None:
             return
-        awaited = _next(awaited)
-        if awaited is None:
+        yield following
+        if getattr(following, "cr_running", False) is True:
             return
+        following = _next(following)
 
 
 def _own_frame(awaited: object) -> FrameType | None:

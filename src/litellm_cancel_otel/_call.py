@@ -7,18 +7,20 @@ from collections.abc import Callable
 
 from ._classify import classify
 from ._evidence import (
+    baseline_of,
     cancelled_within,
     cancelling,
-    cancelling_delivered,
     deadline_expired,
+    has_failed,
+    lowered,
     message_of,
     running_task,
     scope_expired,
     shutting_down,
     told_by_server,
 )
-from ._records import CallFacts, Ending, Evidence, Exit, Signal, Times, Verdict
-from ._sink import Sink, Step, Watch
+from ._records import Action, CallFacts, Ending, Evidence, Exit, Outcome, Signal, Times, Verdict
+from ._sink import Request, Sink, Step, Watch
 from ._upstream import Upstream
 
 _NOBODY = CallFacts("", "unknown", "unknown", stream=False)
@@ -27,7 +29,9 @@ _NOBODY = CallFacts("", "unknown", "unknown", stream=False)
 class Call:
     """The mutable record of one LiteLLM call; times are seconds of the sink's clock.
 
-    The hot path (``chunks``, ``last_chunk``) is written by the stream's seam directly.
+    The hot path (``chunks``, ``last_chunk``) is written by the stream's seam directly. Of an
+    exception that passes through, only facts are kept: its traceback holds the host's frames, and
+    they hold the stream.
     """
 
     __slots__ = (
@@ -37,9 +41,9 @@ class Call:
         "attempt_failed",
         "baseline",
         "by_guard",
-        "cancel",
         "cancel_delivered",
         "cancel_level",
+        "cancel_message",
         "chunks",
         "chunks_at_disconnect",
         "clock",
@@ -47,13 +51,16 @@ class Call:
         "describe",
         "disconnect",
         "driver",
+        "driver_failed",
+        "dropped_at",
+        "dropped_in_shutdown",
+        "dropped_rise",
         "due",
         "ended",
         "first_chunk",
         "is_stream",
         "last_chunk",
         "loop",
-        "on_driver_done",
         "parent",
         "request",
         "requesting",
@@ -65,8 +72,11 @@ class Call:
         "step",
         "stream",
         "thrown_in",
+        "told_to_stop",
+        "unguarded",
         "upstream",
         "watch",
+        "whole",
     )
 
     def __init__(
@@ -84,6 +94,9 @@ class Call:
         self.is_stream = False
         self.ended = False
         self.driver: asyncio.Task[object] | None = None
+        """The task that drives the call; None where there is none, and once it is done."""
+        self.driver_failed = False
+        """The last driver was cancelled, or raised."""
         self.baseline = 0
         self.drive(running_task())
         self.requesting = True
@@ -96,13 +109,18 @@ class Call:
         self.first_chunk: float | None = None
         self.last_chunk: float | None = None
         self.due = 0.0
-        """When a stream that has not suspended since yields to the loop; 0 for: it has just now."""
-        self.request: object | None = None
+        """When a stream that does not suspend yields to the loop; 0: it has just suspended."""
+        self.whole = False
+        """The provider's ``finish_reason`` was seen, where only the stream's seam can see it."""
+        self.unguarded = False
+        """The guard is to leave it alone."""
+        self.request: Request | None = None
         """The server's request that the call was made in, where one is known."""
         self.disconnect: float | None = None
         self.signal: Signal | None = None
-        self.cancel: asyncio.CancelledError | None = None
-        """The caller's own cancel, as thrown into the call."""
+        self.told_to_stop = False
+        """The caller's own cancel was thrown into the call."""
+        self.cancel_message: str | None = None
         self.cancel_delivered: float | None = None
         self.cancel_level = 0
         """By how much ``cancelling()`` had risen when it was thrown."""
@@ -111,6 +129,10 @@ class Call:
         self.closing_since: float | None = None
         self.chunks_at_disconnect: int | None = None
         self._driver_done_at: float | None = None
+        self.dropped_at: float | None = None
+        """When the last reference to the stream, or to the call's own frame, went."""
+        self.dropped_rise = 0
+        self.dropped_in_shutdown = False
         self.by_guard = False
         """The guard is closing it."""
         self.actions: tuple[tuple[str, float], ...] = ()
@@ -122,8 +144,6 @@ class Call:
         """Where the caller's cancel was thrown in."""
         self.step: Step | None = None
         """What hands out the stream's chunks."""
-        self.on_driver_done: Callable[[asyncio.Task[object]], None] | None = None
-        """What the guard has its driver call in the end."""
 
     @property
     def undelivered(self) -> int:
@@ -142,8 +162,24 @@ class Call:
         """Whether somebody waits for the stream's next chunk at this moment."""
         return self.step is not None and self.step.coro is not None
 
-    def dropped(self, _: object) -> None:
-        """Take the death of the stream, to which nobody refers any more."""
+    def dropped(self, _: object = None) -> None:
+        """Note that nobody refers to the stream, or waits for the call, any more.
+
+        The garbage collector may run this at any allocation of anybody's, inside a lock too: it
+        reads, and leaves a note. ``settle`` does the rest.
+        """
+        if self.ended or self.dropped_at is not None:
+            return
+        self.dropped_at = self.clock()
+        if self.driver is not None:
+            self.dropped_rise = cancelling(self.driver) - self.baseline
+        self.dropped_in_shutdown = self.dropped_rise > 0 and shutting_down(sys._getframe(1))
+        self.sink.dropped(self)
+
+    def settle(self) -> None:
+        """End the call that was dropped, unless it has ended meanwhile."""
+        if self.by_guard and not self.ended:
+            self.acted(Action.CLOSED_ORPHAN)
         self.end(Exit.DROPPED)
 
     @property
@@ -160,11 +196,40 @@ class Call:
     def drive(self, task: "asyncio.Task[object] | None") -> None:
         """Note the task that drives the call from now on."""
         before, self.driver = self.driver, task
-        self.baseline = cancelling_delivered(task)
-        self.loop = None if task is None else task.get_loop()
+        self.baseline = baseline_of(task)
+        if task is not None:
+            self.loop = task.get_loop()
         self._driver_done_at = None
+        self.driver_failed = False
         if self.is_stream and not self.ended:
-            self.sink.driven(self, before)
+            self.follow(before)
+
+    def follow(self, before: "asyncio.Task[object] | None" = None) -> None:
+        """Hear of the driver's end; the driver before it is of no interest any more."""
+        if before is not None:  # one that lives for long must not gather callbacks
+            before.remove_done_callback(self._driver_done)
+        if self.driver is not None:
+            self.driver.add_done_callback(self._driver_done)
+        self.sink.driven(self)
+
+    def _driver_done(self, task: "asyncio.Task[object]") -> None:
+        if not self.ended and self.driver is task:
+            self.let_go(failed=has_failed(task))
+
+    def let_go(self, *, failed: bool) -> None:
+        """Note that the driver is done with the stream, which has not ended."""
+        if self.driver is not None:
+            self.driver.remove_done_callback(self._driver_done)
+        self.driver_failed = failed
+        # Its exception has a traceback, whose frames may be all that holds the stream.
+        self.driver = None
+        self.baseline = 0
+        self.driver_done_at = self.clock()
+        self.sink.driver_done(self)
+
+    def follow_down(self) -> None:
+        """Lower the baseline where a cancel was taken back since the call began to be driven."""
+        self.baseline = lowered(self.baseline, self.driver)
 
     def rise(self) -> int:
         """Return by how much ``cancelling()`` has risen since the call began to be driven.
@@ -180,7 +245,8 @@ class Call:
     def got_chunk(self) -> None:
         """Note a chunk."""
         self.chunks += 1
-        self.last_chunk = self.clock()
+        self.last_chunk = now = self.clock()
+        self.due = self.due or now  # it has suspended, and begins anew
 
     def thrown(self, exc: BaseException) -> None:
         """Note an exception that is being thrown into the call, before anything unwinds."""
@@ -195,7 +261,8 @@ class Call:
         self.cancel_delivered = self.clock()
         if told_by_server(exc) or shutting_down(sys._getframe(1)):
             self.shutdown = True
-        self.cancel = exc if level > 0 else None
+        self.told_to_stop = level > 0
+        self.cancel_message = message_of(exc) if level > 0 else None
         if self.is_stream:
             self.thrown_in = "stream"
         else:
@@ -232,7 +299,7 @@ class Call:
         self.ended = True
         self.requesting = False
         try:
-            if exit_ is Exit.RETURNED and self.cancel is None and self.sink.completed(self):
+            if exit_ is Exit.RETURNED and not self.told_to_stop and self.sink.completed(self):
                 return None
             ending = self._ending(exit_, exc)
             self.describe = ending.facts.stand_in
@@ -243,41 +310,53 @@ class Call:
             self.sink.lost(self)
             return None
         finally:
+            if self.driver is not None:
+                self.driver.remove_done_callback(self._driver_done)
             # A context that somebody copied may keep the record; the host's objects go.
             if exit_ is Exit.RETURNED:
                 self.describe = _NOBODY.stand_in
-            self.driver = self.parent = self.cancel = self.stream = self.watch = None
+            self.driver = self.parent = self.stream = self.watch = None
             self.step = None
 
     def _ending(self, exit_: Exit, exc: BaseException | None) -> Ending:
-        now = self.clock()
+        if exit_ is Exit.DROPPED and self.dropped_at is not None:
+            now, rise = self.dropped_at, self.dropped_rise
+            shutdown = self.dropped_in_shutdown
+        else:
+            now, rise = self.clock(), self.rise()
+            shutdown = rise > 0 and shutting_down(sys._getframe(1))
+        driver_done = self.driver_done_at
+        if driver_done is not None and driver_done > now:
+            driver_done = None
         cancelled = exit_ in (Exit.CANCELLED, Exit.RAISED)
         cancel_delivered = self.cancel_delivered if cancelled else None
-        signs = (self.disconnect, cancel_delivered, self.driver_done_at, self.closing_since)
+        signs = (self.disconnect, cancel_delivered, driver_done, self.closing_since)
         came = next((moment for moment in signs if moment is not None), now)
-        rise = self.rise()
+        facts = self.describe(self)
         verdict = classify(
             Evidence(
                 exit=exit_,
                 cancelling_rise=rise,
-                delivered=self.cancel is not None,
+                delivered=self.told_to_stop,
                 cancelled_within=cancelled_within(exc) is not None,
                 chunks=self.chunks,
                 closing=self.closing_since is not None,
                 deadline=deadline_expired(self.driver, since=self.start)
                 or deadline_expired(running_task(), since=self.start)
-                or scope_expired(self.cancel),
-                shutdown=self.shutdown or (rise > 0 and shutting_down(sys._getframe(1))),
+                or scope_expired(self.cancel_message),
+                shutdown=self.shutdown or shutdown,
                 disconnect=self.signal,
-                driver_done=self.driver_done_at is not None,
+                driver_done=driver_done is not None,
                 by_guard=self.by_guard,
+                whole=self.whole or facts.whole,
+                backoff=self.attempt_failed,
             )
         )
         upstream, watch = self.upstream, self.watch
         # Asked before its time is read: the asking notes a close by the transport itself.
         upstream_open = upstream is not None and upstream.is_open(now)
         return Ending(
-            facts=self.describe(self),
+            facts=facts,
             verdict=verdict,
             times=Times(
                 start=self.start,
@@ -288,13 +367,23 @@ class Call:
                 upstream_closed=None if upstream is None else upstream.closed_at,
             ),
             chunks=self.chunks,
-            error_type=None if exc is None else type(exc).__qualname__,
-            upstream_open=upstream_open,
+            error_type=_error_type(exc, verdict),
+            upstream_open=upstream_open and exit_ is not Exit.RETURNED,
             undelivered=self.undelivered,
             wasted=self.wasted(exit_),
             actions=self.actions,
             stuck=() if watch is None else watch.found,
             loop_lag=None if watch is None else watch.blocked(came, now),
             swallowed_in=self.thrown_in,
-            cancel_message=message_of(self.cancel) if self.sink.cancel_messages else None,
+            cancel_message=self.cancel_message if self.sink.cancel_messages else None,
         )
+
+
+def _error_type(exc: BaseException | None, verdict: Verdict) -> str | None:
+    """Return the exception's name; for an internal cancel that of what happened.
+
+    What the HTTP client and LiteLLM make of the cancel depends on the transport and the version.
+    """
+    if verdict.outcome is Outcome.CANCELLED and not verdict.external:
+        return asyncio.CancelledError.__name__
+    return None if exc is None else type(exc).__qualname__

@@ -75,6 +75,7 @@ class CancelTelemetry(CustomLogger):
 
         It waits for the exporter, 2 seconds at most: in an event loop, call it in a thread.
         """
+        self._tracker.notes.settle()
         self._recorder.flush()
         return self._pipeline.flush()
 

@@ -13,17 +13,17 @@ def classify(seen: Evidence) -> Verdict:
 
     The rules, first match first:
 
-    1. the stream was closed or dropped by its consumer: external;
-    2. the driver's ``cancelling()`` rose and a CancelledError came out: external;
-    3. a CancelledError came out, or hides in the chain of the exception that did: internal;
-    4. anything else ended by itself; where the caller's cancel was thrown in all the same, it
+    1. the stream was closed or dropped by its consumer, or the driver's ``cancelling()`` rose and a
+       CancelledError came out: external; but after the provider's ``finish_reason`` the answer was
+       whole, and the call is completed;
+    2. a CancelledError came out, or hides in the chain of the exception that did: internal;
+    3. anything else ended by itself; where the caller's cancel was thrown in all the same, it
        was swallowed on the way.
     """
     told_to_stop = seen.cancelling_rise > 0
-    if seen.exit in (Exit.CLOSED, Exit.DROPPED):
-        return _external(seen)
-    if seen.exit is Exit.CANCELLED and told_to_stop:
-        return _external(seen)
+    left = seen.exit in (Exit.CLOSED, Exit.DROPPED)
+    if left or (seen.exit is Exit.CANCELLED and told_to_stop):
+        return Verdict(Outcome.COMPLETED) if seen.whole else _external(seen)
     if not told_to_stop and (seen.cancelled_within or seen.exit is Exit.CANCELLED):
         return Verdict(
             Outcome.CANCELLED,
@@ -74,7 +74,9 @@ def _told_to_stop(seen: Evidence) -> bool:
 def _phase(seen: Evidence) -> Phase:
     if seen.closing and seen.exit is Exit.CANCELLED:
         return Phase.CLOSING
-    return Phase.STREAMING if seen.chunks else Phase.REQUEST
+    if seen.chunks:
+        return Phase.STREAMING
+    return Phase.BACKOFF if seen.backoff else Phase.REQUEST
 
 
 def _signal(seen: Evidence) -> Signal:

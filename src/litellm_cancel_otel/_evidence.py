@@ -35,9 +35,23 @@ def cancelling(task: "asyncio.Task[object] | None") -> int:
         return 0
 
 
-def cancelling_delivered(task: "asyncio.Task[object] | None") -> int:
-    """Return the same less what the task has yet to be told: a cancel of which it does not know."""
+def baseline_of(task: "asyncio.Task[object] | None") -> int:
+    """Return the count from which a rise is counted, for work that the task begins now.
+
+    A cancel that is asked for and not yet delivered is left out: it will end the work.
+    """
     return cancelling(task) - (1 if getattr(task, "_must_cancel", False) else 0)
+
+
+def lowered(baseline: int, task: "asyncio.Task[object] | None") -> int:
+    """Return the baseline, followed down: a cancel that was taken back since is none any more."""
+    return min(baseline, cancelling(task))
+
+
+def has_failed(task: "asyncio.Task[object]") -> bool:
+    """Return whether a task that is done was cancelled or raised."""
+    # Not task.exception(): asking would keep asyncio from warning of one nobody looked at.
+    return task.cancelled() or getattr(task, "_exception", None) is not None
 
 
 def cancelled_within(exc: BaseException | None) -> asyncio.CancelledError | None:
@@ -89,9 +103,9 @@ def note_scope_expired(scope: object) -> None:
     _expired_scopes[id(scope)] = scope
 
 
-def scope_expired(cancel: asyncio.CancelledError | None) -> bool:
-    """Return whether a cancel was told by such a scope: from anyio 4.0 on it says by which."""
-    named = _BY_SCOPE.match(message_of(cancel) or "")
+def scope_expired(message: str | None) -> bool:
+    """Return whether a cancel's message names such a scope: from anyio 4.0 on it says by which."""
+    named = _BY_SCOPE.match(message or "")
     return named is not None and int(named[1], 16) in _expired_scopes
 
 

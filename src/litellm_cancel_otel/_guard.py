@@ -1,11 +1,13 @@
 """The guard: closes what a disconnect, or a driver that is done, has left open.
 
-What it leaves alone matters as much: a stream that another live task has taken over, one that a
-task of its own drains on purpose (LiteLLM's proxy does, to bill what was generated), and one whose
-driver returned in peace, which may have handed it on to whoever holds it now.
+What it leaves alone matters as much: a request that is at work of its own; a stream that something
+alive can still reach, for as long as somebody goes on with it; one that a task of its own drains on
+purpose (LiteLLM's proxy does, to bill what was generated); one whose driver returned in peace while
+its client is there; and whatever the application says it means to go on with.
 """
 
 import asyncio
+import gc
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
@@ -18,7 +20,6 @@ from ._consumers import (
     AsyncGenerator,
     Holders,
     consumers_of,
-    follow_generators,
     generators_of,
     held_by,
     is_suspended,
@@ -29,6 +30,7 @@ from ._records import Action, Exit
 from ._request import Request
 from ._settings import Settings
 from ._upstream import Upstream
+from ._waiting import waits_for_nothing_else
 
 log = logging.getLogger("litellm_cancel_otel")
 
@@ -38,6 +40,18 @@ _A_TURN = 5
 _LOOK = 0.002
 """Seconds that are spent in one turn of the loop on who holds what, for the same reason."""
 
+_SETTLE = 0.005
+"""Seconds that the frames of a driver that failed have to let go of their stream."""
+
+_BETWEEN = 0.02
+"""Seconds between two collections of what is young, at the least."""
+
+_YOUNG = 50_000
+"""Allocations since the last collection that make the next one too long to be asked for."""
+
+_LOOK_AGAIN, _LOOK_SELDOM = 0.02, 1.0
+"""Seconds until a request that is at work of its own is looked at again: the first, the longest."""
+
 
 class Guard:
     """Watches the drivers of open streams and cleans up behind those that will not return."""
@@ -45,90 +59,122 @@ class Guard:
     def __init__(self, settings: Settings, faults: Faults) -> None:
         self._settings = settings
         self._faults = faults
+        self._waiting: set[Call] = set()
+        """Streams without a driver, in their grace."""
+        self._unreached: dict[asyncio.AbstractEventLoop, list[Call]] = {}
+        """Streams that may be out of everybody's reach."""
+        self._collected = float("-inf")
         self._orphans: dict[asyncio.AbstractEventLoop, set[Call]] = {}
         self._being_closed: set[Call] = set()
         self._to_do: dict[asyncio.AbstractEventLoop, deque[Callable[[], None]]] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
-    # Drivers
-
-    def driven(self, call: Call, before: "asyncio.Task[object] | None") -> None:
-        """Follow a stream's driver; the one before is of no interest any more."""
-        self.forget(call, before)
-        if call.driver is None or call.loop is None:
-            return
-        follow_generators(call.loop)
-        call.on_driver_done = partial(self._driver_done, call)
-        call.driver.add_done_callback(call.on_driver_done)
-
-    def forget(self, call: Call, driver: "asyncio.Task[object] | None") -> None:
-        """Let go of a stream's driver: one that lives for long must not gather callbacks."""
-        if driver is not None and call.on_driver_done is not None:
-            driver.remove_done_callback(call.on_driver_done)
-        call.on_driver_done = None
-
-    def _driver_done(self, call: Call, task: "asyncio.Task[object]") -> None:
-        if call.ended or call.driver is not task:
-            return
-        call.driver_done_at = call.clock()
-        request = call.request
-        gone = isinstance(request, Request) and (request.disconnect is not None or request.aborted)
-        # Not task.exception(): asking would keep asyncio from warning of one nobody looked at.
-        if task.cancelled() or getattr(task, "_exception", None) is not None or gone:
-            self._orphaned(call)
-
     # Requests
 
     def disconnected(self, request: Request, loop: asyncio.AbstractEventLoop) -> None:
         """Give the server and its framework a grace to stop the request, then stop it."""
-        stop = partial(self._stop, request)
-        loop.call_later(self._settings.disconnect_grace, self._soon, loop, stop)
+        grace = self._settings.disconnect_grace
+        loop.call_later(grace, self._soon, loop, partial(self._stop, request, grace))
 
-    def _stop(self, request: Request) -> None:
-        if request.finished:
-            return  # finished() has seen to what was left
+    def _stop(self, request: Request, grace: float) -> None:
+        """Stop a request that waits for nothing but its gone client, or the provider for its sake.
+
+        One that is at work of its own is looked at again later; one that knows of the disconnect
+        means what it does.
+        """
+        task, loop = request.task, request.loop
+        if request.finished or request.told or request.stopped_by_guard or request.unguarded:
+            return
+        if task is None or loop is None or not request.responding:
+            return
         left = [
             call
             for call in list(request.calls)
-            if call.disconnect is not None and call.loop is request.loop
+            if call.disconnect is not None and call.loop is loop and not call.unguarded
         ]
-        if not left or not request.responding or request.task is None or request.cancelled:
+        if not left:
+            return
+        if not waits_for_nothing_else(task, request.since, request.calls.__contains__):
+            later = min(max(2 * grace, _LOOK_AGAIN), _LOOK_SELDOM)
+            loop.call_later(later, self._soon, loop, partial(self._stop, request, later))
             return
         for call in left:
             call.by_guard = True
             call.acted(Action.CLOSED_ON_DISCONNECT)
-        request.cancelled = True
-        request.task.cancel()
+        request.stop()
 
     def finished(self, request: Request) -> None:
         """Take a request whose application has returned; what it left behind is looked at."""
         if request.disconnect is None and not request.aborted:
             return
         for call in list(request.calls):
-            driver = call.driver
-            if call.is_stream and (driver is None or driver.done() or driver is request.task):
-                if call.driver_done_at is None:
-                    call.driver_done_at = call.clock()
-                self._orphaned(call)
+            if call.is_stream and call.driver is request.task and not call.ended:
+                call.let_go(failed=request.aborted)
 
     # Orphans
 
-    def _orphaned(self, call: Call) -> None:
-        loop = call.loop
-        if loop is None or loop.is_closed():
+    def driver_done(self, call: Call) -> None:
+        """Take a stream that nobody drives any more, and that has not ended."""
+        loop, request = call.loop, call.request
+        gone = request is not None and request.is_gone and call in request.calls
+        if loop is None or loop.is_closed() or call.unguarded or not (call.driver_failed or gone):
             return
         if running_loop() is not loop:  # that of a thread in which an endpoint ran
-            loop.call_soon_threadsafe(self._orphaned, call)
+            loop.call_soon_threadsafe(self.driver_done, call)
+            return
+        if call.ended or call.driver_done_at is None:
+            return
+        if call.driver_failed:
+            self._collect_soon(loop, call)
+        if call not in self._waiting:
+            self._waiting.add(call)
+            loop.call_later(self._settings.orphan_grace, self._soon, loop, partial(self._due, call))
+
+    def _collect_soon(self, loop: asyncio.AbstractEventLoop, call: Call) -> None:
+        """Have what nothing can reach any more found: a cycle of an exception and its frames."""
+        if loop not in self._unreached:
+            for one in [one for one in self._unreached if one.is_closed()]:
+                del self._unreached[one]
+            wait = max(_SETTLE, self._collected + _BETWEEN - perf_counter())
+            loop.call_later(wait, self._collect, loop)
+        self._unreached.setdefault(loop, []).append(call)
+
+    def _collect(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let the collector look at what is young.
+
+        Whether anything that lives can reach a stream is the collector's to say, and nobody else's.
+        What keeps an abandoned stream alive is the exception of the task that was cancelled, which
+        is as young as the cancel.
+        """
+        orphans = [call for call in self._unreached.pop(loop, ()) if _nobody_drives(call)]
+        # An application that has turned the collector off, or has it come seldom, means to.
+        if not orphans or not gc.isenabled() or gc.get_count()[0] > _YOUNG:
+            return
+        for call in orphans:
+            call.by_guard = True
+        gc.collect(1)
+        self._collected = perf_counter()
+        for call in orphans:
+            if call.dropped_at is None:  # it can be reached: somebody may go on with it
+                call.by_guard = call in self._being_closed
+
+    def _due(self, call: Call) -> None:
+        self._waiting.discard(call)
+        loop, since = call.loop, call.driver_done_at
+        if loop is None or since is None or call.ended:
+            return  # somebody has taken it over; when that one is done it begins anew
+        left = since + self._settings.orphan_grace - call.clock()
+        if left > 0:
+            self._waiting.add(call)
+            loop.call_later(left, self._soon, loop, partial(self._due, call))
             return
         if loop not in self._orphans:
             self._forget_closed_loops()
-        waiting = self._orphans.setdefault(loop, set())
-        if not waiting:
-            loop.call_later(self._settings.orphan_grace, self._sweep, loop)
-        waiting.add(call)
+            loop.call_soon(self._sweep, loop)
+        self._orphans.setdefault(loop, set()).add(call)
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Close the orphans that nobody has taken over within the grace."""
+        """Close the orphans that nobody has taken over within the grace, consumers first."""
         orphans = [one for one in self._orphans.pop(loop, ()) if _nobody_drives(one)]
         if orphans:
             self._look(loop, orphans, iter(generators_of(loop)), {})
@@ -175,11 +221,13 @@ class Guard:
                 "closing an abandoned stream took over %s s and was given up; its finally hangs",
                 self._settings.close_timeout,
             )
+        except GeneratorExit:  # destroyed, maybe by the collector: the stream's own end is told
+            raise
         except Exception as fault:  # noqa: BLE001 - the provider's side may fail in any way as it closes
             self._faults.note("guard.close", fault)
         finally:
             self._being_closed.discard(call)
-            call.end(Exit.CLOSED)
+        call.end(Exit.CLOSED)
 
     # Upstreams
 

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any, TypeVar, cast
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-_Guard = AbstractContextManager[None, None]
+_Guard = AbstractContextManager[Any, None]
 
 
 def guarded(guard_of: Callable[..., _Guard]) -> Callable[[_F], _F]:

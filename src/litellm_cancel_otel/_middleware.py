@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import ContextVar
@@ -9,7 +10,7 @@ from functools import partial
 from typing import Any, Final
 
 from ._consumers import follow_generators
-from ._evidence import cancelling, running_task
+from ._evidence import running_task
 from ._faults import Faults
 from ._listener import Listener, Message, Receive, Scope, contained, may_have_body
 from ._records import Signal
@@ -18,9 +19,12 @@ from ._seams.active import ACTIVE
 from ._seams.steps import Step
 from ._shutdown import export_last
 from ._tracker import Tracker
+from ._waiting import CLIENT
 
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+CLIENT.add(Listener.receive.__code__)
 
 
 class CancellationMiddleware:
@@ -61,7 +65,7 @@ class CancellationMiddleware:
 
     async def _run(self, tracker: Tracker, scope: Scope, receive: Receive, send: Send) -> None:
         task = running_task()
-        before = cancelling(task)
+        taken_back = False
         request = Request(task, tracker.clock)
         faults = tracker.faults
         listener = Listener(receive, request, faults, body_to_come=may_have_body(scope))
@@ -69,7 +73,7 @@ class CancellationMiddleware:
         loop = asyncio.get_running_loop()
         guard = tracker.guard
         if guard is not None:
-            follow_generators(loop)
+            contained(faults, partial(follow_generators, loop))
             request.on_disconnect = lambda: guard.disconnected(request, loop)
         token = REQUEST.set(request)
         try:
@@ -78,22 +82,24 @@ class CancellationMiddleware:
         except asyncio.CancelledError:
             request.aborted = True
             # Ours alone: the server asked nothing, and is told nothing. Any other cancel goes on.
-            if not request.cancelled or cancelling(task) > before + 1:
+            taken_back = True
+            if not request.take_back():
                 raise
         except BaseException:  # the application's: noted, and the same object raised again
             request.aborted = True
             raise
         finally:
-            if request.cancelled and task is not None:
-                task.uncancel()
+            if not taken_back:
+                request.take_back()
             with suppress(ValueError):  # closed in another context than it began in
                 REQUEST.reset(token)
             request.finished = True
             # Whoever keeps the request's context keeps no server by it, and no cycle is left.
             request.on_call = request.on_disconnect = None
             listener.close()
-            if guard is not None:
-                guard.finished(request)
+            if guard is not None and sys.exc_info()[0] is not GeneratorExit:
+                # A coroutine that the collector destroys may be anywhere in the loop's own work.
+                contained(faults, partial(guard.finished, request))
 
     async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.app(scope, receive, send)  # whatever awaitable it returns
@@ -161,6 +167,7 @@ def _watching(send: Send, request: Request, faults: Faults) -> Send:
         if _type_of(message) == "http.response.start":
             contained(faults, request.responds)
 
+    CLIENT.add(watching.__code__)
     return watching
 
 

@@ -31,6 +31,8 @@ class Phase(StrEnum):
     """Where the call was when it was cancelled; ``request`` lasts until the first chunk."""
 
     REQUEST = "request"
+    BACKOFF = "backoff"
+    """Between two attempts: one has failed, and the next has not begun."""
     STREAMING = "streaming"
     CLOSING = "closing"
 
@@ -94,6 +96,10 @@ class Evidence:
     """The driver had ended before the stream did."""
     by_guard: bool = False
     """The guard closed the stream."""
+    whole: bool = False
+    """The provider's ``finish_reason`` had come: nothing of the answer was missing."""
+    backoff: bool = False
+    """An attempt had failed, and the next one had not begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +134,8 @@ class CallFacts:
     server_port: int | None = None
     output_tokens: int | None = None
     """How many the provider had said, with the last chunk, that it has sent."""
+    whole: bool = False
+    """The provider's ``finish_reason`` has come."""
 
     def __post_init__(self) -> None:
         # All of them in one look: it is made for every call, and nearly every one is plain.
@@ -169,7 +177,7 @@ class Ending:
     chunks: int = 0
     error_type: str | None = None
     upstream_open: bool = False
-    """The provider's response was still open when the call ended."""
+    """The provider's response was still open when the call ended, and nobody will read it on."""
     undelivered: int = 0
     """Chunks that the provider sent after the disconnect."""
     wasted: float = 0.0

@@ -8,8 +8,9 @@ from typing import Final
 from weakref import WeakSet
 
 from ._call import Call
-from ._evidence import running_loop, shutting_down, told_by_server
+from ._evidence import baseline_of, cancelling, running_loop, shutting_down, told_by_server
 from ._records import Signal
+from ._waiting import tasks_of
 
 
 class Request:
@@ -19,26 +20,37 @@ class Request:
         "__weakref__",
         "aborted",
         "calls",
-        "cancelled",
         "clock",
         "complete",
         "disconnect",
         "finished",
         "loop",
+        "maybe",
         "on_call",
         "on_disconnect",
         "responding",
         "signal",
+        "since",
+        "stopped_at",
+        "stopped_by_guard",
         "task",
         "told",
+        "unguarded",
     )
 
     def __init__(self, task: "asyncio.Task[object] | None", clock: Callable[[], float]) -> None:
         self.task = task
+        self.since = baseline_of(task)
+        """How many cancels its task had been told before it."""
         self.loop = running_loop()
         self.clock = clock
         self.calls: set[Call] = set()
-        """The calls that have not ended."""
+        """Its calls that have not ended."""
+        self.maybe: set[Call] = set()
+        """Calls of tasks that have its context, and for which it does not wait: as far as is known
+        they are somebody else's."""
+        self.unguarded = 0
+        """How often the application has said that the guard is to leave it alone."""
         self.responding = False
         """The response has begun."""
         self.complete = False
@@ -49,8 +61,10 @@ class Request:
         """The application has returned."""
         self.aborted = False
         """The application ended by an exception."""
-        self.cancelled = False
+        self.stopped_by_guard = False
         """The guard told its task to stop."""
+        self.stopped_at = 0
+        """How many cancels its task had been told by then."""
         self.disconnect: float | None = None
         self.signal: Signal | None = None
         self.on_call: Callable[[], None] | None = None
@@ -64,15 +78,62 @@ class Request:
         if self.finished:
             return
         call.request = self
+        if not self._makes(call):
+            self.maybe.add(call)
+            return
+        call.unguarded = call.unguarded or self.unguarded > 0
         self.calls.add(call)
         if self.disconnect is not None and self.signal is not None and not self.told:
             call.disconnected(self.signal, self.disconnect)
             self._in_loop(self.on_disconnect)
         self._in_loop(self.on_call)
 
-    def ended(self, call: Call) -> None:
+    def _makes(self, call: Call) -> bool:
+        """Return whether a call is made for this request, whose context its task has.
+
+        So has a worker that the request started, and that works for everybody. A task that the
+        request waits for, or holds, works for it.
+        """
+        task = call.driver
+        if task is None or self.task is None or task is self.task or call.loop is not self.loop:
+            return True
+        return task in tasks_of(self.task)
+
+    def _adopt(self) -> None:
+        """Take the calls that turn out to be the request's, now that its task is suspended."""
+        mine = [call for call in list(self.maybe) if self._makes(call)]
+        self.maybe.difference_update(mine)
+        self.calls.update(call for call in mine if not call.ended)
+        if self.disconnect is not None and self.signal is not None:
+            for call in mine:
+                call.disconnected(self.signal, self.disconnect)
+
+    def ended(self, call: object) -> None:
         """Let go of a call that has ended."""
         self.calls.discard(call)
+        self.maybe.discard(call)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether its client has gone, or its application ended by an exception."""
+        return self.disconnect is not None or self.aborted
+
+    def stop(self) -> None:
+        """Tell its task to stop, for the guard."""
+        if self.task is not None:
+            self.stopped_by_guard = True
+            self.stopped_at = cancelling(self.task)
+            self.task.cancel()
+
+    def take_back(self) -> bool:
+        """Take the guard's cancel back; return whether the task was told of no other since."""
+        task = self.task
+        if not self.stopped_by_guard or task is None:
+            return False
+        alone = cancelling(task) <= self.stopped_at + 1
+        if cancelling(task) > self.stopped_at:  # the application may have taken it back itself
+            task.uncancel()
+        return alone
 
     def thrown(self, exc: BaseException) -> None:
         """Take what is thrown into the application, before anything unwinds.
@@ -98,8 +159,11 @@ class Request:
             return
         self.disconnect = self.clock()
         self.signal = signal
+        self._adopt()
         for call in list(self.calls):
             call.disconnected(signal, self.disconnect)
+        if self.maybe and self.loop is not None and not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self._adopt)  # what runs now is its task, or a child's
         self._in_loop(self.on_disconnect)
 
     def _in_loop(self, what: Callable[[], None] | None) -> None:

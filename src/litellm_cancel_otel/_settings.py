@@ -63,9 +63,11 @@ class Settings:
         "response has begun, before the guard does.",
     )
     orphan_grace: float = _setting(
-        0.005,
-        Seconds(0, 60),
-        "How long an unfinished stream may be without a driver before the guard closes it.",
+        10.0,
+        Seconds(0, 3_600),
+        "How long an unfinished stream that something can still reach may be without a driver "
+        "before the guard closes it, where its client is gone or its driver failed; any use renews "
+        "it. What nothing can reach is closed at once.",
     )
     close_timeout: float = _setting(
         5.0, Seconds(0.01, 60), "How long a close of the guard's may take before it is given up."

@@ -1,7 +1,6 @@
 """What a call knows of those who follow it: where it reports to, and what the watchdog keeps."""
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol, TypeVar
 
 from ._faults import Faults
@@ -18,6 +17,21 @@ class Step(Protocol):
 C = TypeVar("C", contravariant=True)
 
 
+class Request(Protocol):
+    """The server's request that a call was made in."""
+
+    @property
+    def calls(self) -> Collection[object]:
+        """The calls that are the request's and have not ended."""
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether its client has gone, or its application ended by an exception."""
+
+    def ended(self, call: object) -> None:
+        """Let go of a call that has ended."""
+
+
 class Sink(Protocol[C]):
     """Where a call reports to; ``C`` is the call."""
 
@@ -31,8 +45,14 @@ class Sink(Protocol[C]):
     def opened(self, call: C) -> None:
         """Take a call that has returned its stream."""
 
-    def driven(self, call: C, before: "asyncio.Task[object] | None") -> None:
+    def driven(self, call: C) -> None:
         """Take a stream that another task asks for chunks than before."""
+
+    def driver_done(self, call: C) -> None:
+        """Take a stream that has not ended and whose driver has."""
+
+    def dropped(self, call: C) -> None:
+        """Take a call that nobody refers to any more; the garbage collector may be what tells."""
 
     def acted(self, call: C, action: str) -> None:
         """Take an action of the guard's."""

@@ -4,20 +4,24 @@ import asyncio
 import os
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 from weakref import WeakMethod
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
 from ._call import Call
+from ._consumers import follow_generators
 from ._evidence import running_loop
 from ._faults import Faults
 from ._guard import Guard
 from ._instruments import Key
+from ._notes import Notes
 from ._recorder import LateClose, Recorder
 from ._records import CallFacts, Ending, Outcome
-from ._request import REQUEST, Request
+from ._request import REQUEST
 from ._settings import Settings
+from ._unguarded import UNGUARDED
 from ._upstream import Upstream
 from ._watch import Watch, open_streams
 from ._watchdog import Watchdog
@@ -46,6 +50,7 @@ class Tracker:
         self.streams: dict[Call, Key] = {}
         """The streams that have not ended, each with the key that it was counted under."""
         self.watchdog = self._new_watchdog()
+        self.notes = Notes(faults)
         self._began = 0.0
         recorder.instruments.disconnected = self._disconnected
         if hasattr(os, "register_at_fork"):
@@ -56,10 +61,15 @@ class Tracker:
         """Watch no stream any more."""
         if self.watchdog is not None:
             self.watchdog.close()
+        self.notes.close()
 
-    def begin(self, describe: Callable[[Call], CallFacts]) -> Call:
-        """Return a new call, begun now, in the running task, context and request."""
+    def begin(self, describe: Callable[[Call], CallFacts], *, unguarded: bool = False) -> Call:
+        """Return a new call, begun now, in the running task, context and request.
+
+        The guard leaves it alone where it is ``unguarded``, or begins in a block that says so.
+        """
         call = Call(self, describe, otel_context.get_current())
+        call.unguarded = unguarded or UNGUARDED.get() > 0
         request = REQUEST.get()
         if request is not None:
             request.began(call)
@@ -75,14 +85,22 @@ class Tracker:
         self.recorder.instruments.opened(key)
         if self.watchdog is not None:
             self.watchdog.opened(call, key, facts)
-        self.driven(call, None)
+        self.notes.start()
+        call.follow()
 
-    def driven(self, call: Call, before: "asyncio.Task[object] | None") -> None:
+    def driven(self, call: Call) -> None:
         """Take a stream that another task asks for chunks than before."""
+        if self.guard is not None and call.driver is not None and call.loop is not None:
+            follow_generators(call.loop)
+
+    def driver_done(self, call: Call) -> None:
+        """Take a stream that has not ended and whose driver has."""
         if self.guard is not None:
-            self.guard.driven(call, before)
-        elif isinstance(call.watch, Watch):
-            call.watch.driven(call.driver, before)
+            self.guard.driver_done(call)
+
+    def dropped(self, call: Call) -> None:
+        """Take a call that nobody refers to any more; the garbage collector may be what tells."""
+        self.notes.leave(call)
 
     def acted(self, call: Call, action: str) -> None:
         """Count an action of the guard's."""
@@ -132,7 +150,7 @@ class Tracker:
         if upstream is None or loop is None:
             return
         if late is not None:
-            upstream.on_closed = late.closed
+            upstream.on_closed = lambda at: self.notes.leave(_LateNote(late, at))
         # A stream may be dropped in another thread, by the garbage collector.
         in_loop = partial(self._after_end, loop, call, upstream, late)
         if running_loop() is loop:
@@ -141,7 +159,7 @@ class Tracker:
             loop.call_soon_threadsafe(in_loop)
 
     def _forget(self, call: Call) -> Key | None:
-        if isinstance(call.request, Request):
+        if call.request is not None:
             call.request.ended(call)
             call.request = None
         if isinstance(call.watch, Watch):
@@ -149,8 +167,6 @@ class Tracker:
         key = self.streams.pop(call, None)
         if key is not None:
             self.recorder.instruments.closed(key)
-            if self.guard is not None:
-                self.guard.forget(call, call.driver)
         return key
 
     def _disconnected(self) -> list[tuple[Key, float]]:
@@ -170,6 +186,7 @@ class Tracker:
         self.faults.counts.clear()
         self.recorder.forked()
         self.guard = Guard(self.settings, self.faults) if self.settings.guard else None
+        self.notes = Notes(self.faults)
         if self.watchdog is not None:
             self.watchdog.close()
         self.watchdog = self._new_watchdog()
@@ -191,3 +208,13 @@ class Tracker:
             loop.call_later(self.settings.upstream_wait, late.give_up)
         if self.guard is not None:
             self.guard.close_upstream(call, upstream)
+
+
+class _LateNote(NamedTuple):
+    """A close that comes after its call's end; a coroutine that is destroyed may tell it too."""
+
+    late: LateClose
+    at: float
+
+    def settle(self) -> None:
+        self.late.closed(self.at)

@@ -74,24 +74,10 @@ class Watch:
         lag = self.dog.lag(self.loop, since, now)
         return lag if lag >= BLOCKED else None
 
-    def driven(self, task: "asyncio.Task[object] | None", before: object) -> None:
-        """Follow the stream's driver, where the guard does not."""
-        if isinstance(before, asyncio.Future):
-            before.remove_done_callback(self._driver_done)
-        if task is not None:
-            task.add_done_callback(self._driver_done)
-
     def end(self) -> None:
         """Let go of the stream, which has ended."""
-        call, self.call = self.call, None
-        if call is not None and call.driver is not None:
-            call.driver.remove_done_callback(self._driver_done)
+        self.call = None
         self.changed()
-
-    def _driver_done(self, task: "asyncio.Future[object]") -> None:
-        call = self.call
-        if call is not None and call.driver is task:
-            call.driver_done_at = call.clock()
 
 
 def open_streams(streams: Mapping[Call, Key]) -> list[Call]:
@@ -110,7 +96,7 @@ def _unchanging(copy: Callable[[], list[T]]) -> list[T]:
 def where(call: Call) -> tuple[Place, ...]:
     """Return what a stream waits for; where nobody drives it, who holds it."""
     driver, loop = call.driver, call.loop
-    if driver is None or not driver.done():
+    if driver is not None:
         return await_chain(driver)
     stream = None if call.stream is None else call.stream()
     if stream is None or loop is None:
@@ -120,8 +106,7 @@ def where(call: Call) -> tuple[Place, ...]:
 
 
 def seen(call: Call) -> Seen:
-    driver = call.driver
-    done = call.driver_done_at is not None and driver is not None and driver.done()
+    done_at = call.driver_done_at
     return Seen(
         call.start,
         call.chunks,
@@ -129,13 +114,6 @@ def seen(call: Call) -> Seen:
         call.is_awaited,
         call.disconnect,
         call.chunks_at_disconnect or 0,
-        call.driver_done_at if done else None,
-        done and _failed(driver),
-    )
-
-
-def _failed(driver: "asyncio.Task[object] | None") -> bool:
-    # Not task.exception(): asking would keep asyncio from warning of one nobody looked at.
-    return driver is not None and (
-        driver.cancelled() or getattr(driver, "_exception", None) is not None
+        done_at,
+        done_at is not None and call.driver_failed,
     )

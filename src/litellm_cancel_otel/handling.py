@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any, Final, NoReturn, TypeVar, cast
 from weakref import ReferenceType, ref
 
-from ._evidence import cancelling, running_task
+from ._evidence import baseline_of, cancelling, lowered, running_task
 from ._faults import Faults
 from ._guarded import guarded
 from ._records import Outcome
@@ -47,8 +47,8 @@ _faults: Final = Faults()
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-def _cancelling_now() -> int:
-    return cancelling(running_task())
+def _baseline_now() -> int:
+    return baseline_of(running_task())
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,8 @@ class AsyncErrorContext:
     """What is being done, for whom, and which cancels the running task had before it began.
 
     Create it in the task that does the work, when the work begins: ``since`` is that task's
-    ``cancelling()`` count, and only its rise makes a cancel the caller's own.
+    ``cancelling()`` count, less a cancel that is asked for and not yet delivered, and only its
+    rise makes a cancel the caller's own.
     ``allow_user_cancellation=False`` turns the caller's own cancel into an
     ``AsyncCancellationError`` too, which breaks ``asyncio.timeout``, ``wait_for`` and task
     groups around the call. ``timeout_source`` names what a ``TimeoutError`` comes from.
@@ -66,7 +67,7 @@ class AsyncErrorContext:
     operation: str
     allow_user_cancellation: bool = True
     timeout_source: str | None = None
-    since: int = field(default_factory=_cancelling_now)
+    since: int = field(default_factory=_baseline_now)
 
 
 class AsyncioErrorHandler:
@@ -75,7 +76,7 @@ class AsyncioErrorHandler:
     @staticmethod
     def is_user_cancellation(since: int = 0) -> bool:
         """Return whether the running task was told to stop since its count was ``since``."""
-        return _cancelling_now() > since
+        return cancelling(running_task()) > since
 
     @staticmethod
     def handle_asyncio_exception(
@@ -199,11 +200,14 @@ class Guard:
         self._driver: ReferenceType[asyncio.Task[object]] | None = None
         self._since = 0
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> AsyncErrorContext:
         task = running_task()
         if task is not None and (self._driver is None or self._driver() is not task):
             self._driver = ref(task)  # weak: a stream must not keep a finished task's result
-            self._since = cancelling(task)
+            self._since = baseline_of(task)
+        else:
+            self._since = lowered(self._since, task)
+        return replace(self._context, since=self._since)
 
     def __exit__(
         self,
@@ -224,8 +228,8 @@ class Guard:
         finally:
             del plain, error, exception  # else the frame and the traceback keep each other alive
 
-    async def __aenter__(self) -> None:
-        self.__enter__()
+    async def __aenter__(self) -> AsyncErrorContext:
+        return self.__enter__()
 
     async def __aexit__(
         self,
@@ -241,9 +245,10 @@ def asyncio_error_context(
     operation: str,
     logging_obj: Any = None,
     **log_context: object,
-) -> AbstractAsyncContextManager[None]:
+) -> AbstractAsyncContextManager[AsyncErrorContext]:
     """Return an async context manager that handles what asyncio does to its block.
 
+    Entering it gives the context, with the cancels that the task had been told before.
     See ``AsyncioErrorHandler.handle_asyncio_exception`` for what is logged and raised.
     """
     context = AsyncErrorContext(provider, operation)

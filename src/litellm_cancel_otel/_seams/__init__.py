@@ -13,7 +13,7 @@ from typing import Final
 import litellm
 
 from .._tracker import Tracker
-from . import azure, calls, deadlines, upstream
+from . import attempts, azure, calls, deadlines, upstream
 from .active import ACTIVE
 from .patching import SeamMissing, Undo
 
@@ -31,6 +31,7 @@ def seams() -> Iterator[Install]:
         yield partial(calls.install, entry)
     for handler in azure.HANDLERS:
         yield partial(azure.install, *handler)
+    yield attempts.install
     yield upstream.install
     yield deadlines.install
 

@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 from contextvars import ContextVar, Token
-from typing import Final
+from typing import Final, TypeVar
 
 from .._call import Call
 from .._evidence import running_task
@@ -44,8 +44,16 @@ def call_in_progress() -> Call | None:
     return call
 
 
+T = TypeVar("T")
+
+
 def reset(token: Token[Call | None]) -> None:
     """Put the current call back as it was."""
+    reset_in(CURRENT, token)
+
+
+def reset_in(variable: ContextVar[T], token: Token[T]) -> None:
+    """Put a variable back as it was."""
     # A coroutine that the garbage collector closes may run in another context than it began in.
     with suppress(ValueError):
-        CURRENT.reset(token)
+        variable.reset(token)

@@ -70,17 +70,22 @@ def _wrapped(original: Handler) -> Handler:
         try:
             with log:
                 return await Step(original(*args, **kwargs), thrown.append)
-        except (
-            BaseException
-        ) as exc:  # the host's: the same object raised again, but for the cases below
+        except GeneratorExit:
+            raise
+        except BaseException as exc:  # noqa: BLE001 - the host's: the same object raised again, but for the cases below
             cancel = _cancel_behind(exc, context.since, thrown)
-            if cancel is None:
-                raise
-            if cancelling(running_task()) <= context.since:
-                _end_attempt(exc)
-            AsyncioErrorHandler.handle_asyncio_exception(
-                cancel, context, None if log.told else logging_obj
-            )
+            try:
+                if cancel is None:
+                    raise
+                if cancelling(running_task()) <= context.since:
+                    _end_attempt(exc)
+                AsyncioErrorHandler.handle_asyncio_exception(
+                    cancel, context, None if log.told else logging_obj
+                )
+            finally:
+                del cancel  # else its traceback, which has this frame, keeps it alive
+        finally:
+            thrown.clear()
 
     return handler
 

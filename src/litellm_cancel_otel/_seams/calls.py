@@ -21,7 +21,8 @@ from litellm import ModelResponse
 from .._call import Call
 from .._records import Exit
 from .active import ACTIVE, CURRENT, call_in_progress, reset
-from .facts import Description, describe
+from .attempts import ATTEMPTS
+from .facts import Description, describe, is_unguarded
 from .internal import mapped_error
 from .patching import SeamMissing, Undo
 from .steps import Step
@@ -132,6 +133,9 @@ def _exchange_code(function: FunctionType, operation: str) -> Undo:
 
 _SLOT = "_litellm_cancel_otel"
 
+TRAMPOLINE = "<litellm-cancel-otel>"
+"""The file that the trampolines' code says it is from."""
+
 
 def _trampoline(code: CodeType) -> CodeType:
     """Return code that may stand in for another: same name, same closure cells."""
@@ -144,7 +148,7 @@ def _trampoline(code: CodeType) -> CodeType:
             f"        return await {_SLOT}(args, kwargs)",
         ]
     )
-    module = compile(source, "<litellm-cancel-otel>", "exec")
+    module = compile(source, TRAMPOLINE, "exec")
     outer = next(const for const in module.co_consts if isinstance(const, CodeType))
     entry = next(const for const in outer.co_consts if isinstance(const, CodeType))
     return entry.replace(co_name=code.co_name, co_qualname=code.co_qualname)
@@ -157,9 +161,9 @@ def _watched(original: Original, operation: str) -> Watched:
     async def watched(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         # LiteLLM's bridges make one call of another; the outermost is the one the user made.
         # With fallbacks it is the other way round: the outer call only tries one after another.
-        if ACTIVE.tracker is None or kwargs.get("fallbacks") or call_in_progress() is not None:
+        if ACTIVE.tracker is None or kwargs.get("fallbacks") or _is_bridge():
             return await original(*args, **kwargs)
-        call = _begin(describe(operation, args, kwargs))
+        call = _begin(operation, args, kwargs)
         if call is None:
             return await original(*args, **kwargs)
         token = CURRENT.set(call)
@@ -176,12 +180,39 @@ def _watched(original: Original, operation: str) -> Watched:
     return watched
 
 
-def _begin(description: Description) -> Call | None:
+_BESIDE = ("litellm.caching", "litellm.integrations", "litellm.proxy", "litellm.router_utils")
+"""Parts of LiteLLM that make calls of their own while a call is under way: hooks, caches."""
+
+_BETWEEN = ("litellm_cancel_otel", "tenacity", "asyncio")
+"""Modules that may stand between LiteLLM's code and what it calls."""
+
+
+def _is_bridge() -> bool:
+    """Return whether LiteLLM makes this call for the sake of the one that is under way.
+
+    A call that a hook makes meanwhile, a guardrail's or a judge's, is a call of its own.
+    """
+    if call_in_progress() is None:
+        return False
+    frame = sys._getframe(2)
+    while frame is not None:
+        name = str(frame.f_globals.get("__name__", ""))
+        if name.partition(".")[0] not in _BETWEEN and frame.f_code.co_filename != TRAMPOLINE:
+            return name.partition(".")[0] == "litellm" and not name.startswith(_BESIDE)
+        frame = frame.f_back  # type: ignore[assignment]  # None ends it
+    return True
+
+
+def _begin(operation: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
     tracker = ACTIVE.tracker
     if tracker is None:
         return None
+    attempts = ATTEMPTS.get()
+    if attempts is not None:
+        attempts.failed = None
     try:
-        return tracker.begin(description)
+        described = describe(operation, args, kwargs)
+        return tracker.begin(described, unguarded=is_unguarded(kwargs))
     except Exception as fault:  # noqa: BLE001 - ours: the host's call goes on unwatched
         tracker.faults.note("call.begin", fault)
         return None
@@ -193,11 +224,14 @@ def _failed(exc: BaseException) -> None:
     if call is None or call.ended:
         return
     if isinstance(exc, GeneratorExit):
-        call.end(Exit.DROPPED)
+        call.dropped()  # the collector may be what closes it
     elif isinstance(exc, CancelledError):
         call.end(Exit.CANCELLED, exc)
     else:
+        attempts = ATTEMPTS.get()
         call.end(Exit.RAISED, exc)
+        if attempts is not None:
+            attempts.failed = call.describe
 
 
 def _returned(result: Any) -> Any:
@@ -240,11 +274,14 @@ def _attempt(original: Original, operation: str) -> Original:
         try:
             return await Step(original(*args, **kwargs), call.thrown)
         except BaseException as exc:  # the host's: raised again but for an internal cancel
-            call.attempt_failed = True
+            call.attempt_failed = isinstance(exc, Exception)
             error = _converted(call, exc)
             if error is None:
                 raise
-        raise error
+        try:
+            raise error
+        finally:
+            del error  # else its traceback, which has this frame, keeps it alive
 
     return attempt
 
@@ -255,7 +292,7 @@ def _attempted(operation: str, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     if call is None or ACTIVE.tracker is None:
         return None
     if call.ended and call.retriable:
-        call = _begin(describe(operation, args, kwargs))
+        call = _begin(operation, args, kwargs)
         CURRENT.set(call)
     elif call_in_progress() is None:
         return None

@@ -1,12 +1,11 @@
 """Evidence of deadlines: asyncio's own timeouts say so when they tell a task to stop.
 
 ``asyncio.timeout`` and, from Python 3.12, ``asyncio.wait_for`` cancel their task without a word
-of why. Before 3.12 ``wait_for`` cancels a task of its own. anyio's scopes say which of them it was,
-and not, before 4.11, whether its deadline had passed.
+of why. Before 3.12, and with a timeout of 0 at any time, ``wait_for`` cancels a task of its own.
+anyio's scopes say which of them it was, and not, before 4.11, whether its deadline had passed.
 """
 
 import asyncio
-import sys
 import time
 from collections.abc import Coroutine
 from typing import Any
@@ -18,10 +17,7 @@ from .patching import SeamMissing, Undo, replace
 
 def install() -> list[Undo]:
     """Hook in where a timeout expires."""
-    undo = [_watch_timeout()]
-    if sys.version_info < (3, 12):
-        undo.append(_watch_wait_for())
-    return undo + _watch_scopes()
+    return [_watch_timeout(), *_watch_wait_for(), *_watch_scopes()]
 
 
 def _now() -> float:
@@ -59,16 +55,18 @@ def _watch_scopes() -> list[Undo]:
     return [replace(CancelScope, "_timeout", _timeout)]
 
 
-def _watch_wait_for() -> Undo:
+def _watch_wait_for() -> list[Undo]:
     from asyncio import tasks
 
-    original = tasks._cancel_and_wait  # type: ignore[attr-defined]
+    original = getattr(tasks, "_cancel_and_wait", None)
+    if original is None:
+        return []
 
-    def _cancel_and_wait(fut: "asyncio.Future[object]", loop: Any) -> Coroutine[Any, Any, None]:
+    def _cancel_and_wait(fut: "asyncio.Future[object]", **loop: Any) -> Coroutine[Any, Any, None]:
         # wait_for also comes here when it was itself cancelled: then no deadline has passed.
         if not cancelling(running_task()):
             note_deadline(fut, _now())
-        result: Coroutine[Any, Any, None] = original(fut, loop)
+        result: Coroutine[Any, Any, None] = original(fut, **loop)
         return result
 
-    return replace(tasks, "_cancel_and_wait", _cancel_and_wait)
+    return [replace(tasks, "_cancel_and_wait", _cancel_and_wait)]

@@ -1,7 +1,8 @@
 """What LiteLLM knows of a call: its provider, model and id, read when the call ends."""
 
+import re
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import litellm
 
@@ -14,7 +15,7 @@ UNKNOWN = "unknown"
 class Description:
     """Tells what a call is; filled in as LiteLLM finds out."""
 
-    __slots__ = ("answer", "logging", "model", "operation", "provider", "stream")
+    __slots__ = ("answer", "logging", "memory", "model", "operation", "provider", "stream")
 
     def __init__(self, operation: str, model: object, provider: object, *, stream: bool) -> None:
         self.operation = operation
@@ -25,6 +26,8 @@ class Description:
         """LiteLLM's logging object of the call, where the provider's name ends up."""
         self.answer: object = None
         """What the call returned, where that was no stream; gone with the call's end."""
+        self.memory: list[Any] | None = None
+        """The chunks that LiteLLM's stream has handed out: its own list, which outlives it."""
 
     def __call__(self, call: Call) -> CallFacts:
         """Return the facts known by now."""
@@ -34,7 +37,8 @@ class Description:
         if provider is None:
             model, provider = _resolve(model)
         upstream = call.upstream
-        said = self.answer if call.stream is None else _last_chunk(call.stream())
+        memory = self.memory
+        said = memory[-1] if memory else self.answer
         return CallFacts(
             operation=self.operation,
             provider=provider,
@@ -45,6 +49,7 @@ class Description:
             server_address=None if upstream is None else upstream.host,
             server_port=None if upstream is None else upstream.port,
             output_tokens=None if said is None else _tokens_so_far(said),
+            whole=_is_whole(memory or []),
         )
 
 
@@ -95,6 +100,60 @@ def _known(tokens: object) -> int | None:
     return tokens if isinstance(tokens, int) and tokens > 0 else None  # 0 stands for: not known
 
 
-def _last_chunk(stream: object) -> Any:
-    chunks = getattr(stream, "chunks", None)  # LiteLLM's own memory of what it has handed out
-    return chunks[-1] if chunks else None
+_LAST: Final = 16
+"""Chunks at the end that are looked at for the finish_reason; usage comes behind it."""
+
+
+def note_memory(describe: object, stream: Any) -> bool:
+    """Keep the list in which LiteLLM's stream remembers its chunks; return whether there is one."""
+    memory = getattr(stream, "chunks", None)
+    if not isinstance(describe, Description) or not isinstance(memory, list):
+        return False
+    describe.memory = memory
+    return True
+
+
+def _is_whole(chunks: list[Any]) -> bool:
+    """Return whether every choice that the last chunks are about has its finish_reason."""
+    seen: set[object] = set()
+    finished: set[object] = set()
+    for chunk in chunks[-_LAST:]:
+        for choice in getattr(chunk, "choices", None) or ():
+            index = getattr(choice, "index", 0)
+            seen.add(index)
+            if getattr(choice, "finish_reason", None):
+                finished.add(index)
+    return bool(finished) and seen == finished
+
+
+_LAST_EVENTS: Final = frozenset({"response.completed", "response.incomplete", "message_stop"})
+_LAST_LINE: Final = re.compile(
+    rb"^(?:event: ?(?:message_stop|response\.completed|response\.incomplete)|data: ?\[DONE\])",
+    re.MULTILINE,
+)
+
+
+def is_last(chunk: object) -> bool:
+    """Return whether a chunk of a stream that remembers none says that the answer is whole."""
+    if isinstance(chunk, bytes | str):
+        data = chunk if isinstance(chunk, bytes) else chunk.encode(errors="replace")
+        return _LAST_LINE.search(data) is not None
+    if isinstance(chunk, dict):
+        kind, choices = chunk.get("type"), chunk.get("choices")
+    else:
+        kind, choices = getattr(chunk, "type", None), getattr(chunk, "choices", None)
+    if isinstance(kind, str) and kind in _LAST_EVENTS:
+        return True
+    candidates = choices or getattr(chunk, "candidates", None)
+    if not isinstance(candidates, list | tuple):
+        return False
+    return any(getattr(one, "finish_reason", None) for one in candidates)
+
+
+def is_unguarded(kwargs: dict[str, Any]) -> bool:
+    """Return whether a call's metadata says that the guard is to leave it alone."""
+    for name in ("metadata", "litellm_metadata"):
+        metadata = kwargs.get(name)
+        if isinstance(metadata, dict) and metadata.get("litellm_cancel_guard") is False:
+            return True
+    return False

@@ -6,16 +6,26 @@ stands in the chain between the task and the innermost await, so that the cancel
 ``throw`` on its way in.
 """
 
+import asyncio
 import math
 import sys
 from asyncio import CancelledError
 from collections.abc import Callable, Coroutine, Generator
-from types import TracebackType
+from inspect import CORO_CREATED, getcoroutinestate
+from types import CoroutineType, TracebackType
 from typing import Any
 
 from .._call import Call
+from .._evidence import running_task
 from .._records import Action, Exit
 from .active import CURRENT, reset
+from .facts import is_last
+
+if sys.version_info < (3, 12):
+    # current_task() written in C, which it is from 3.12 on: this is asked once a chunk.
+    current_task = asyncio.tasks._current_tasks.get  # type: ignore[attr-defined]
+else:
+    current_task = asyncio.current_task
 
 
 def thrown_instance(
@@ -63,8 +73,11 @@ class Step(_Awaitable):
     def throw(self, typ: Any, val: Any = None, tb: TracebackType | None = None) -> Any:
         """Throw into the coroutine, after ``told`` has been."""
         exc = thrown_instance(typ, val, tb)
-        self._told(exc)
-        return self._coro.throw(exc)
+        try:
+            self._told(exc)
+            return self._coro.throw(exc)
+        finally:
+            del exc, typ, val, tb  # else its traceback, which has this frame, keeps it alive
 
     def close(self) -> None:
         """Close the coroutine."""
@@ -74,6 +87,11 @@ class Step(_Awaitable):
     def cr_await(self) -> object:
         """What is awaited: lets a walk along the await chain pass through."""
         return self._coro
+
+    @property
+    def call(self) -> object:
+        """The call that is told, where it is one: a walk along the await chain asks for it."""
+        return getattr(self._told, "__self__", None)
 
 
 SUBSTITUTE = "litellm_cancel_otel_substitute"
@@ -108,10 +126,19 @@ class ChunkStep(_Awaitable):
         return step
 
     def __next__(self) -> Any:
+        call = self.call
+        if call.due:  # a chunk is asked for: it has not suspended since the one before
+            try:
+                task = current_task(call.loop)
+            except RuntimeError:  # no running loop: it is driven by hand
+                task = None
+            if call.driver is not task:
+                call.drive(running_task())
+            elif call.baseline:
+                call.follow_down()
         try:
             waiting = self.coro.send(None)
         except StopIteration:
-            call = self.call
             call.chunks += 1
             call.last_chunk = now = call.clock()
             if now >= call.due and self._checkpoint(now):
@@ -122,7 +149,7 @@ class ChunkStep(_Awaitable):
             if not self._left(exc):
                 raise
         else:
-            self.call.due = 0.0
+            call.due = 0.0
             return waiting
         return self.coro.send(None)
 
@@ -154,23 +181,32 @@ class ChunkStep(_Awaitable):
     def throw(self, typ: Any, val: Any = None, tb: TracebackType | None = None) -> Any:
         """Throw into the coroutine, after the call has been told."""
         exc = thrown_instance(typ, val, tb)
-        self.call.thrown(exc)
         try:
+            if _is_unstarted(self.coro):  # the task ended before it began: the stream is untouched
+                coro, self.coro = self.coro, None
+                return coro.throw(exc)
+            self.call.thrown(exc)
             return self.coro.throw(exc)
         except StopIteration:
             self.call.got_chunk()
             self.coro = None
             raise
-        except BaseException as exc:  # the host's: noted and passed on
-            if not self._left(exc):
+        except BaseException as left:  # the host's: noted and passed on
+            if self.coro is None or not self._left(left):
                 raise
+        finally:
+            del exc, typ, val, tb  # else its traceback, which has this frame, keeps it alive
         return self.coro.send(None)
 
     def close(self) -> None:
         """Close the coroutine: the frame that waited for the chunk is destroyed."""
-        if self.coro is not None:
-            self.coro.close()
-            self.call.end(Exit.DROPPED)
+        coro, self.coro = self.coro, None
+        if coro is None:
+            return
+        unstarted = _is_unstarted(coro)
+        coro.close()
+        if not unstarted:
+            self.call.dropped()  # the collector may be what closes it
 
     @property
     def cr_await(self) -> object:
@@ -185,7 +221,7 @@ class ChunkStep(_Awaitable):
         if isinstance(exc, StopAsyncIteration):
             call.end(Exit.RETURNED)
         elif isinstance(exc, GeneratorExit):
-            call.end(Exit.DROPPED)
+            call.dropped()  # the collector may be what closes it
         elif not isinstance(exc, CancelledError):
             call.end(Exit.RAISED, exc)
         else:
@@ -202,6 +238,11 @@ class ChunkStep(_Awaitable):
             return None
 
 
+def _is_unstarted(coro: Any) -> bool:
+    """Return whether a coroutine has not begun: whatever is thrown into it touches nothing."""
+    return isinstance(coro, CoroutineType) and getcoroutinestate(coro) == CORO_CREATED
+
+
 class _Held:
     """A chunk that waits for the loop to have run once."""
 
@@ -212,21 +253,55 @@ class _Held:
         raise StopIteration(self._chunk)
 
     def throw(self, exc: BaseException) -> Any:
-        raise exc
+        try:
+            raise exc
+        finally:
+            del exc
 
     def close(self) -> None:
         """Let the chunk go."""
 
 
-class FirstStep(ChunkStep):
-    """Awaits the first chunk with the call as the current one: some providers ask only now."""
+class PeekingStep(ChunkStep):
+    """Looks at each chunk of a stream that remembers none: the last one says that it is whole."""
 
     __slots__ = ()
 
     def __next__(self) -> Any:
-        token = CURRENT.set(self.call)
         try:
             return super().__next__()
+        except StopIteration as stop:
+            peek(self.call, stop.value)
+            raise
+
+
+def peek(call: Call, chunk: object) -> None:
+    """Note whether a chunk is the last one of its answer."""
+    try:
+        call.whole = call.whole or is_last(chunk)
+    except Exception as fault:  # noqa: BLE001 - ours: a chunk may be anything, and goes on
+        call.sink.faults.note("stream.peek", fault)
+
+
+class FirstStep(ChunkStep):
+    """Awaits the first chunk with the call as the current one: some providers ask only now."""
+
+    __slots__ = ("_peeks",)
+
+    def __init__(self, call: Call, owner: Any, *, peeks: bool = False) -> None:
+        super().__init__(call, owner)
+        self._peeks = peeks
+
+    def __next__(self) -> Any:
+        token = CURRENT.set(self.call)
+        if not self.call.due:
+            self.call.drive(running_task())  # at the first chunk nothing else says who asks
+        try:
+            return super().__next__()
+        except StopIteration as stop:
+            if self._peeks:
+                peek(self.call, stop.value)
+            raise
         finally:
             reset(token)
             self._first()
@@ -237,6 +312,7 @@ class FirstStep(ChunkStep):
         try:
             return super().throw(typ, val, tb)
         finally:
+            del typ, val, tb
             reset(token)
             self._first()
 
@@ -244,5 +320,5 @@ class FirstStep(ChunkStep):
         call, owner = self.call, self._owner()
         if call.chunks and owner is not None:
             call.first_chunk = call.last_chunk
-            call.step = ChunkStep(call, self._owner)
+            call.step = (PeekingStep if self._peeks else ChunkStep)(call, self._owner)
             setattr(owner, STEP, call.step)

@@ -5,7 +5,6 @@ A watched stream is LiteLLM's own object, its class exchanged for a subclass mad
 an async generator, whose class cannot be exchanged, is wrapped, by another async generator.
 """
 
-import asyncio
 import inspect
 import sys
 import weakref
@@ -19,14 +18,9 @@ from litellm import CustomStreamWrapper
 from .._call import Call
 from .._evidence import running_task
 from .._records import Exit
+from .facts import note_memory
 from .internal import mapped_error, provider_error
 from .steps import STEP, SUBSTITUTE, ChunkStep, FirstStep, Step
-
-if sys.version_info < (3, 12):
-    # current_task() written in C, which it is from 3.12 on: this is asked once a chunk.
-    current_task = asyncio.tasks._current_tasks.get  # type: ignore[attr-defined]
-else:
-    current_task = asyncio.current_task
 
 
 def watch_result(result: Any, call: Call) -> Any:
@@ -45,7 +39,8 @@ def watch_result(result: Any, call: Call) -> Any:
     else:
         call.end(Exit.RETURNED)
         return result
-    call.step = FirstStep(call, weakref.ref(owner))
+    remembers = isinstance(result, CustomStreamWrapper) and note_memory(call.describe, result)
+    call.step = FirstStep(call, weakref.ref(owner), peeks=not remembers)
     setattr(owner, STEP, call.step)
     # The call is held by the tracker while the stream is open, and holds this weak reference:
     # its callback runs as soon as the stream goes, whatever else is part of a cycle.
@@ -72,9 +67,6 @@ def _make_watched_type(cls: type) -> type:
 
     def __anext__(self: Any) -> ChunkStep:
         step: ChunkStep = self.litellm_cancel_otel_step
-        call = step.call
-        if call.driver is not current_task(call.loop):
-            call.drive(running_task())
         if step.coro is not None:
             return step.take(base_anext(self))
         step.coro = base_anext(self)
@@ -105,17 +97,26 @@ class _Failing:
     """A provider's stream whose next chunk is an error."""
 
     def __init__(self, error: Exception) -> None:
-        self._error = error
+        self._error: Exception | None = error
 
     def __aiter__(self) -> "_Failing":
         return self
 
     async def __anext__(self) -> Any:
-        raise self._error
+        error, self._error = self._error, None
+        try:
+            if error is None:
+                raise StopAsyncIteration
+            raise error
+        finally:
+            del error  # else its traceback, which has this frame, keeps it alive
 
 
 async def _raise(error: Exception) -> Any:
-    raise error
+    try:
+        raise error
+    finally:
+        del error
 
 
 async def close(call: Call, closing: Coroutine[Any, Any, Any]) -> None:
@@ -126,19 +127,33 @@ async def close(call: Call, closing: Coroutine[Any, Any, Any]) -> None:
     call.closing_since = call.clock()
     if running_task() is not call.driver and not call.by_guard:
         call.drive(running_task())
+    elif call.baseline:
+        call.follow_down()
+    cancels: list[CancelledError] = []
+
+    def told(exc: BaseException) -> None:
+        call.thrown(exc)
+        if isinstance(exc, CancelledError):
+            cancels[:] = [exc]
+
     try:
-        await Step(closing, call.thrown)
-    except BaseException as exc:  # the host's: noted, and the same object raised again
-        # The guard's own limit on a close tells the guard's task to stop, not the stream's.
-        told_to_stop = isinstance(exc, CancelledError) and call.rise() > 0 and not call.by_guard
-        call.end(Exit.CANCELLED if told_to_stop else Exit.CLOSED, exc)
-        raise
-    cancel = call.cancel
-    if cancel is not None and call.rise() > 0:
-        # LiteLLM's aclose catches a cancel too. It has closed by now; the cancel is passed on.
-        call.end(Exit.CLOSED if call.by_guard else Exit.CANCELLED, cancel)
-        raise cancel
-    call.end(Exit.CLOSED)
+        try:
+            await Step(closing, told)
+        except GeneratorExit:  # the collector may be what destroys this frame
+            call.dropped()
+            raise
+        except BaseException as exc:  # the host's: noted, and the same object raised again
+            # The guard's own limit on a close tells the guard's task to stop, not the stream's.
+            told_to_stop = isinstance(exc, CancelledError) and call.rise() > 0 and not call.by_guard
+            call.end(Exit.CANCELLED if told_to_stop else Exit.CLOSED, exc)
+            raise
+        if cancels and call.told_to_stop and call.rise() > 0:
+            # LiteLLM's aclose catches a cancel too. It has closed by now; the cancel is passed on.
+            call.end(Exit.CLOSED if call.by_guard else Exit.CANCELLED, cancels[0])
+            raise cancels[0]
+        call.end(Exit.CLOSED)
+    finally:
+        cancels.clear()  # else its traceback, which has this frame, keeps it alive
 
 
 async def _close_upstream(call: Call) -> None:
@@ -157,25 +172,36 @@ class _Owner:
 
 async def watched_generator(
     inner: AsyncGenerator[Any, Any], owner: _Owner
-) -> AsyncGenerator[Any, None]:
-    """Yield what an async generator yields, and keep its call's record."""
+) -> AsyncGenerator[Any, Any]:
+    """Yield what an async generator yields, pass on what is sent and thrown in, keep its record."""
     call = owner.litellm_cancel_otel_step.call
+    asked = inner.__anext__()
     try:
         while True:
-            if call.driver is not current_task(call.loop):
-                call.drive(running_task())
             try:
-                chunk = await owner.litellm_cancel_otel_step.take(inner.__anext__())
+                chunk = await owner.litellm_cancel_otel_step.take(asked)
+                while True:
+                    try:
+                        asked = inner.asend((yield chunk))
+                        break
+                    except GeneratorExit:
+                        if _finalized_by_loop():
+                            call.end(Exit.DROPPED)
+                        await close(call, inner.aclose())
+                        raise
+                    except BaseException as exc:  # noqa: BLE001 - the consumer's: the generator's to judge
+                        call.closing_since = call.clock()
+                        chunk = await inner.athrow(exc)
+                        call.closing_since = None
+                        call.got_chunk()
             except StopAsyncIteration:
                 return
-            yield chunk
-    except GeneratorExit:
-        if _finalized_by_loop():
-            call.end(Exit.DROPPED)
-        await close(call, inner.aclose())
-        raise
     finally:
-        call.end(Exit.CLOSED)  # athrow: for every other way it has ended by now
+        del asked
+        if sys.exc_info()[0] is GeneratorExit:
+            call.dropped()  # the collector may be what closes it
+        else:
+            call.end(Exit.CLOSED)  # for every other way it has ended by now
 
 
 def _finalized_by_loop() -> bool:

@@ -1,0 +1,81 @@
+"""The Router's retries: a cancel between two attempts, of which no attempt knows."""
+
+from asyncio import CancelledError
+from collections.abc import Callable
+from contextvars import ContextVar
+from functools import wraps
+from inspect import iscoroutinefunction
+from typing import Any, Final
+
+from litellm.router import Router
+
+from .._call import Call
+from .._evidence import baseline_of, running_task
+from .._records import CallFacts, Exit
+from .._tracker import Tracker
+from .active import ACTIVE, reset_in
+from .patching import SeamMissing, Undo, replace
+from .steps import Step
+
+NAME: Final = "async_function_with_retries"
+
+
+class Attempts:
+    """What one run of the Router's retries has come to so far."""
+
+    __slots__ = ("_since", "_start", "_thrown_at", "_tracker", "failed")
+
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker = tracker
+        self._start = tracker.clock()
+        self._since = baseline_of(running_task())
+        self._thrown_at: float | None = None
+        self.failed: Callable[[Call], CallFacts] | None = None
+        """Describes the attempt that has failed, as long as no other has begun."""
+
+    def thrown(self, exc: BaseException) -> None:
+        """Note when a cancel is thrown in."""
+        if isinstance(exc, CancelledError):
+            self._thrown_at = self._tracker.clock()
+
+    def cancelled(self, exc: CancelledError) -> None:
+        """Tell of a cancel that came between two attempts."""
+        if self.failed is None:
+            return
+        try:
+            call = self._tracker.begin(self.failed)
+            call.start, call.baseline = self._start, self._since
+            call.attempt_failed = call.told_to_stop = True
+            call.cancel_delivered = self._thrown_at
+            call.end(Exit.CANCELLED, exc)
+        except Exception as fault:  # noqa: BLE001 - ours: the host's cancel goes on
+            self._tracker.faults.note("attempts", fault)
+
+
+ATTEMPTS: Final[ContextVar[Attempts | None]] = ContextVar(
+    "litellm_cancel_otel_attempts", default=None
+)
+
+
+def install() -> list[Undo]:
+    """Watch the Router's retries; raise SeamMissing where they are not as expected."""
+    original = vars(Router).get(NAME)
+    if not iscoroutinefunction(original):
+        raise SeamMissing(f"Router.{NAME} is not there: cancels in its backoff are not told")
+
+    @wraps(original)
+    async def async_function_with_retries(self: Any, *args: Any, **kwargs: Any) -> Any:
+        tracker = ACTIVE.tracker
+        if tracker is None:
+            return await original(self, *args, **kwargs)
+        attempts = Attempts(tracker)
+        token = ATTEMPTS.set(attempts)
+        try:
+            return await Step(original(self, *args, **kwargs), attempts.thrown)
+        except CancelledError as exc:  # the host's: told, and the same object raised again
+            attempts.cancelled(exc)
+            raise
+        finally:
+            reset_in(ATTEMPTS, token)
+
+    return [replace(Router, NAME, async_function_with_retries)]
