@@ -15,6 +15,7 @@ import pytest
 from litellm import acompletion
 
 from children import take_default_signals
+from elsewhere import plugin
 from litellm_cancel_otel._demo.fakes import (
     PROVIDERS,
     FakeProvider,
@@ -33,6 +34,7 @@ litellm.suppress_debug_info = True
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marks of these tests, and what the oldest LiteLLM warns of."""
     take_default_signals()
+    config.pluginmanager.register(plugin, "elsewhere")
     config.addinivalue_line("markers", "every_loop: run on the plain loop, uvloop and eager tasks")
     config.addinivalue_line("markers", "settings(**chosen): what `telemetry` is created with")
     if OLD:
