@@ -61,7 +61,7 @@ def _run(python: Path, run: Run, output: Path) -> Ended:
 
 
 def _end_with_stdin() -> None:
-    sys.stdin.buffer.read()
+    os.read(sys.stdin.fileno(), 1)
     os.kill(os.getpid(), signal.SIGINT)
 
 
