@@ -67,9 +67,8 @@ def telemetry(request: pytest.FixtureRequest) -> Iterator[Telemetry]:
         running.assert_nothing_open()
 
 
-@pytest.fixture(scope="session")
-def warm() -> None:
-    """LiteLLM imports much at the first call to each provider: seconds, which no test waits for."""
+def warm_up() -> None:
+    """Call each provider once: LiteLLM imports much at the first call, for seconds."""
 
     async def calls() -> None:
         async with FakeProvider() as running:
@@ -80,6 +79,12 @@ def warm() -> None:
             await aclose_litellm_clients()
 
     asyncio.run(calls())
+
+
+@pytest.fixture(scope="session")
+def warm() -> None:
+    """Let no test wait for what LiteLLM imports at its first calls."""
+    warm_up()
     gc.collect()
     gc.freeze()  # what is there by now stays: a collection in a test looks at that test's objects
 
