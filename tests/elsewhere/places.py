@@ -24,7 +24,17 @@ OLDEST = (
 
 CORE = (
     *OLDEST,
-    *("guard", "middleware", "who_cancelled", "swallowed", "watchdog", "stuck", "recorder"),
+    *(
+        "guard",
+        "middleware",
+        "listener",
+        "trio",
+        "who_cancelled",
+        "swallowed",
+        "watchdog",
+        "stuck",
+        "recorder",
+    ),
     *("errors", "evidence", "classify", "await_chain", "loop_lag"),
 )
 """The tests that meet asyncio besides."""
