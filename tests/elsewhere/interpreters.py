@@ -63,3 +63,10 @@ def _is(path: Path, version: str) -> bool:
     except (OSError, children.TimeoutExpired):
         return False
     return ended.returncode == 0 and ended.stdout.strip() == version
+
+
+if __name__ == "__main__":
+    try:
+        print(*map(find, sys.argv[1:]), sep="\n")
+    except NotFoundError as exc:
+        sys.exit(str(exc))

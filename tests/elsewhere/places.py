@@ -24,18 +24,8 @@ OLDEST = (
 
 CORE = (
     *OLDEST,
-    *(
-        "guard",
-        "middleware",
-        "listener",
-        "trio",
-        "who_cancelled",
-        "swallowed",
-        "watchdog",
-        "stuck",
-        "recorder",
-    ),
-    *("errors", "evidence", "classify", "await_chain", "loop_lag"),
+    *("guard", "middleware", "listener", "trio", "who_cancelled", "swallowed", "watchdog"),
+    *("stuck", "recorder", "errors", "evidence", "classify", "await_chain", "loop_lag"),
 )
 """The tests that meet asyncio besides."""
 
