@@ -14,6 +14,8 @@ import litellm
 import pytest
 from litellm import acompletion
 
+from children import take_default_signals
+from elsewhere import plugin
 from litellm_cancel_otel._demo.fakes import (
     PROVIDERS,
     FakeProvider,
@@ -31,6 +33,8 @@ litellm.suppress_debug_info = True
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marks of these tests, and what the oldest LiteLLM warns of."""
+    take_default_signals()
+    config.pluginmanager.register(plugin, "elsewhere")
     config.addinivalue_line("markers", "every_loop: run on the plain loop, uvloop and eager tasks")
     config.addinivalue_line("markers", "settings(**chosen): what `telemetry` is created with")
     if OLD:
@@ -63,9 +67,8 @@ def telemetry(request: pytest.FixtureRequest) -> Iterator[Telemetry]:
         running.assert_nothing_open()
 
 
-@pytest.fixture(scope="session")
-def warm() -> None:
-    """LiteLLM imports much at the first call to each provider: seconds, which no test waits for."""
+def warm_up() -> None:
+    """Call each provider once: LiteLLM imports much at the first call, for seconds."""
 
     async def calls() -> None:
         async with FakeProvider() as running:
@@ -76,6 +79,12 @@ def warm() -> None:
             await aclose_litellm_clients()
 
     asyncio.run(calls())
+
+
+@pytest.fixture(scope="session")
+def warm() -> None:
+    """Let no test wait for what LiteLLM imports at its first calls."""
+    warm_up()
     gc.collect()
     gc.freeze()  # what is there by now stays: a collection in a test looks at that test's objects
 

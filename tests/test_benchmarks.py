@@ -1,21 +1,19 @@
 """The benchmarks run: what they measure is theirs to say, and that they measure it is held here."""
 
-import subprocess
 import sys
 from pathlib import Path
+
+import children
 
 ROOT = Path(__file__).parent.parent
 
 
 def test_watchdogs() -> None:
-    ended = subprocess.run(
+    ended = children.run(
         [
             *(sys.executable, "-W", "ignore", ROOT / "benchmarks" / "watchdog.py"),
             *("--streams", "600", "--ticks", "3"),
         ],
-        capture_output=True,
-        text=True,
-        check=False,
     )
 
     assert ended.returncode == 0, ended.stderr

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -14,6 +13,7 @@ from typing import Any
 import litellm
 import pytest
 
+import children
 import litellm_cancel_otel
 from litellm_cancel_otel._cli import COMMANDS, main
 from otlp_sink import OtlpSink
@@ -30,20 +30,16 @@ def environment(**more: str) -> dict[str, str]:
     return inherited | more
 
 
-def run(
-    *args: str, command: Sequence[str] = COMMAND, **environ: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+def run(*args: str, command: Sequence[str] = COMMAND, **environ: str) -> children.Ended[str]:
+    return children.run(
         [*command, *args],
         env=environment(**environ),
-        capture_output=True,
         text=True,
         timeout=BACKSTOP,
-        check=False,
     )
 
 
-def run_after(code: str, *args: str) -> subprocess.CompletedProcess[str]:
+def run_after(code: str, *args: str) -> children.Ended[str]:
     """Run the command line in a process that has run some code first."""
     main = f"import sys; from litellm_cancel_otel._cli import main; sys.exit(main({list(args)!r}))"
     return run(command=(sys.executable, "-c", f"{code}\n{main}"))
@@ -140,14 +136,13 @@ def test_a_reader_that_has_gone_is_no_traceback() -> None:
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "w") as gone:
-        ended = subprocess.run(
+        ended = children.run(
             [*COMMAND, "doctor"],
             env=environment(**TELEMETRY_OFF),
             stdout=gone,
-            stderr=subprocess.PIPE,
+            stderr=children.PIPE,
             text=True,
             timeout=BACKSTOP,
-            check=False,
         )
     assert ended.returncode == 128 + signal.SIGPIPE
     assert "Traceback" not in ended.stderr
@@ -156,11 +151,11 @@ def test_a_reader_that_has_gone_is_no_traceback() -> None:
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_load_without_a_traceback(sent: signal.Signals) -> None:
-    with subprocess.Popen(
+    with children.started(
         [*COMMAND, "demo", "--load", "600"],
         env=environment(),
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
+        stderr=children.PIPE,
+        stdout=children.DEVNULL,
         text=True,
     ) as running:
         assert running.stderr is not None

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ import litellm
 import pytest
 from rich.console import Console
 
+import children
 from litellm_cancel_otel import CancelTelemetry
 from litellm_cancel_otel import _semconv as sc
 from litellm_cancel_otel._cli import main
@@ -101,14 +101,12 @@ def environment(**more: str) -> dict[str, str]:
     return inherited | more
 
 
-def demo(*args: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+def demo(*args: str, **environ: str) -> children.Ended[str]:
+    return children.run(
         [*COMMAND, *args],
         env=environment(**environ),
-        capture_output=True,
         text=True,
         timeout=BACKSTOP,
-        check=False,
     )
 
 
@@ -124,7 +122,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Full:
 
 
 @pytest.fixture(scope="module")
-def quick() -> subprocess.CompletedProcess[str]:
+def quick() -> children.Ended[str]:
     """Run a few rows, for a person."""
     return demo(*QUICK)
 
@@ -147,7 +145,7 @@ def test_every_client_that_leaves_is_as_it_must_be(full: Full) -> None:
     assert clients["client-stopped"]["without"]["finally_after"] is None
 
 
-def test_some_rows_alone_have_no_clients(quick: subprocess.CompletedProcess[str]) -> None:
+def test_some_rows_alone_have_no_clients(quick: children.Ended[str]) -> None:
     assert "a client leaves" not in quick.stdout
 
 
@@ -282,7 +280,7 @@ def test_the_picture_shows_every_way_and_fetches_nothing(full: Full) -> None:
 
 
 def test_the_table_shows_both_sides_in_a_hundred_columns(
-    quick: subprocess.CompletedProcess[str],
+    quick: children.Ended[str],
 ) -> None:
     assert quick.returncode == 0, quick.stderr
     lines = quick.stdout.splitlines()
@@ -294,7 +292,7 @@ def test_the_table_shows_both_sides_in_a_hundred_columns(
     assert completed[:4] == ["completed", "answer", "-", "ok"]
 
 
-def test_providers_that_agree_share_a_line(quick: subprocess.CompletedProcess[str]) -> None:
+def test_providers_that_agree_share_a_line(quick: children.Ended[str]) -> None:
     lines = [line for line in quick.stdout.splitlines() if line.startswith("cancel, no stream")]
     assert len(lines) == 1
     assert ("external: task_cancel" in lines[0]) is not OLD
@@ -314,7 +312,7 @@ def test_both_sides_show_the_close_as_the_provider_saw_it() -> None:
     assert line.split()[-1] == "3.00"
 
 
-def test_the_summary_counts(quick: subprocess.CompletedProcess[str]) -> None:
+def test_the_summary_counts(quick: children.Ended[str]) -> None:
     assert "WITH it 4 of 4 were counted, 0 streams are open" in quick.stdout
 
 
@@ -328,13 +326,11 @@ wrong = dataclasses.replace(way, expected=ways.WAYS["error"].expected)
 ways.WAYS["completed"] = wrong
 sys.exit(main(["demo", "--ways", "completed", "--providers", "openai"]))
 """
-    ended = subprocess.run(
+    ended = children.run(
         [sys.executable, "-c", code],
         env=environment(),
-        capture_output=True,
         text=True,
         timeout=BACKSTOP,
-        check=False,
     )
     assert ended.returncode == 1
     assert "not as it must be: openai completed: the caller got answer" in ended.stderr
@@ -350,9 +346,7 @@ def test_it_asks_nobody_on_the_network() -> None:
             ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"),
             f"http://127.0.0.1:{proxy.getsockname()[1]}",
         )
-        ended = subprocess.run(
-            [*COMMAND, *QUICK], env=ours, capture_output=True, timeout=BACKSTOP, check=False
-        )
+        ended = children.run([*COMMAND, *QUICK], env=ours, timeout=BACKSTOP)
         assert ended.returncode == 0
         with pytest.raises(BlockingIOError):
             proxy.accept()[0].close()
@@ -423,11 +417,11 @@ def test_a_collector_that_is_not_there_is_a_failure() -> None:
 
 @needs_prometheus
 def test_metrics_are_served_for_a_scrape_until_ctrl_c() -> None:
-    with subprocess.Popen(
+    with children.started(
         [*COMMAND, *QUICK, "--prometheus", "0"],
         env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        stdout=children.DEVNULL,
+        stderr=children.PIPE,
         text=True,
     ) as running:
         assert running.stderr is not None

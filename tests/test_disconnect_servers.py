@@ -3,12 +3,12 @@
 import asyncio
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+import children
 from disconnect.cells import Close
 from disconnect.clients import Client
 from disconnect.servers import ROOT, free_port
@@ -22,7 +22,7 @@ PYTHONPATH = os.pathsep.join((str(ROOT), str(ROOT / "src")))
 class Site:
     """A site on uvicorn, in a process of its own, and what it has printed."""
 
-    def __init__(self, port: int, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, port: int, process: children.Process) -> None:
         self.port = port
         self.process = process
 
@@ -44,19 +44,10 @@ async def uvicorn(app: str, environ: Mapping[str, str]) -> AsyncIterator[Site]:
     """Run an application on uvicorn until the block is left."""
     port = free_port()
     arguments = ["-W", "ignore", "-m", "uvicorn", app, "--port", str(port), "--log-level", "error"]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *arguments,
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "src"))),
-            **environ,
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
+    command = [sys.executable, *arguments]
+    environ = {**os.environ, "PYTHONPATH": PYTHONPATH, **environ}
+    output = {"stdout": children.PIPE, "stderr": children.DEVNULL}
+    async with children.astarted(command, cwd=ROOT, env=environ, **output) as process:
         for _ in range(600):
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -67,10 +58,6 @@ async def uvicorn(app: str, environ: Mapping[str, str]) -> AsyncIterator[Site]:
                 writer.close()
                 break
         yield Site(port, process)
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
 
 
 async def stops_reading(site: Site, provider: FakeProvider) -> Client:

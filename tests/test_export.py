@@ -3,7 +3,6 @@
 import json
 import os
 import socket
-import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
 
+import children
 from litellm_cancel_otel._export import shown_address, without_secrets
 from otlp_sink import OtlpSink
 
@@ -29,20 +29,17 @@ counter.add(7, {"colour": "red"})
 """
 
 
-def child(code: str, *paths: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+def child(code: str, *paths: Path, **environ: str) -> children.Ended[str]:
     """Run code after ``import _export``, alone, so that a child does not load litellm too."""
     package = find_spec("litellm_cancel_otel")
     assert package is not None
     assert package.submodule_search_locations is not None
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
     places = [*package.submodule_search_locations, *map(str, paths)]
-    ended = subprocess.run(
+    ended = children.run(
         [sys.executable, "-c", "import _export\n" + textwrap.dedent(code)],
         env=inherited | {"PYTHONPATH": os.pathsep.join(places)} | environ,
-        capture_output=True,
-        text=True,
         timeout=BACKSTOP,
-        check=False,
     )
     assert ended.returncode == 0, ended.stderr
     return ended

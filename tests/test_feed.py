@@ -4,7 +4,6 @@ import json
 import os
 import socket
 import stat
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import children
 from litellm_cancel_otel import _feed
 from litellm_cancel_otel._faults import Faults
 from litellm_cancel_otel._feed import Feed
@@ -214,12 +214,9 @@ assert [one.pid for one in sockets.read([sys.argv[1]]).processes] == [os.getpid(
 @pytest.mark.parametrize("name", ["top-{pid}.sock", "top.sock"])
 def test_a_forked_child_has_a_socket_of_its_own_or_none(tmp_path: Path, name: str) -> None:
     # A process of its own: forking this one, with its threads, would be asking for trouble.
-    ended = subprocess.run(
+    ended = children.run(
         [sys.executable, "-W", "ignore", "-c", FORKING, tmp_path / name],
         timeout=BACKSTOP,
-        capture_output=True,
-        text=True,
-        check=False,
     )
     assert ended.returncode == 0, ended.stderr
     assert list(tmp_path.iterdir()) == []  # removed at the parent's exit

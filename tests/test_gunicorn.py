@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+import children
 from disconnect.servers import free_port
 from litellm_cancel_otel import _semconv as sc
 from litellm_cancel_otel._demo.fakes import Script, ThreadedFakeProvider
@@ -35,7 +35,7 @@ class Preforked:
         self.log = log
         self.port = free_port()
         with log.open("w") as output:
-            self.process = subprocess.Popen(
+            self.process = children.start(
                 [
                     *(sys.executable, "-m", "gunicorn", "preloaded:app", "--preload"),
                     *("--workers", "2", "--worker-class", "preloaded.Worker"),
@@ -51,15 +51,14 @@ class Preforked:
                     "PRELOADED_PROVIDER": provider,
                 },
                 stdout=output,
-                stderr=subprocess.STDOUT,
+                stderr=children.STDOUT,
             )
 
     def __enter__(self) -> "Preforked":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.wait()
+        children.end(self.process)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import Any
 import litellm
 import pytest
 
+import children
 from calling import Caller, chat, silent
 from litellm_cancel_otel import CancelTelemetry
 from litellm_cancel_otel import _semconv as sc
@@ -55,12 +55,9 @@ def state():
 
 def alone(code: str) -> str:
     """Run code in a process of its own, where nothing was imported yet; return what it prints."""
-    ended = subprocess.run(
+    ended = children.run(
         [sys.executable, "-W", "ignore", "-c", STATE + textwrap.dedent(code)],
-        capture_output=True,
-        text=True,
         timeout=60,
-        check=False,
     )
     assert ended.returncode == 0, ended.stderr
     return ended.stdout

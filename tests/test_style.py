@@ -1,10 +1,11 @@
 """The tree is as its linter, its formatter and the type checker want it."""
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import children
 
 ROOT = Path(__file__).parent.parent
 
@@ -15,8 +16,6 @@ ROOT = Path(__file__).parent.parent
     ids=["ruff check", "ruff format", "mypy"],
 )
 def test_has_nothing_to_say(words: tuple[str, ...]) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    ended = children.run([sys.executable, "-m", *words], cwd=ROOT, timeout=600)
 
     assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -22,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+import children
 from litellm_cancel_otel._demo.fakes import FakeProvider, Script, litellm_kwargs
 from litellm_cancel_otel._faults import Faults
 from litellm_cancel_otel._feed import Feed
@@ -351,20 +351,17 @@ def test_a_file_is_not_read() -> None:
 # The command
 
 
-def top(*args: str, **environ: str) -> subprocess.CompletedProcess[str]:
+def top(*args: str, **environ: str) -> children.Ended[str]:
     inherited = {name: value for name, value in os.environ.items() if "TOP_SOCKET" not in name}
-    return subprocess.run(
+    return children.run(
         [sys.executable, "-m", "litellm_cancel_otel", "top", *args],
         env={**inherited, "COLUMNS": "100", **environ},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
+        stdin=children.DEVNULL,
         timeout=BACKSTOP,
-        check=False,
     )
 
 
-def assert_cannot_run(ended: subprocess.CompletedProcess[str], reason: str) -> None:
+def assert_cannot_run(ended: children.Ended[str], reason: str) -> None:
     assert (ended.returncode, ended.stdout) == (2, "")
     (line,) = ended.stderr.splitlines()
     assert reason in line
@@ -412,9 +409,7 @@ def test_it_does_not_wait_for_litellm(served: Path) -> None:
         "import sys; from litellm_cancel_otel._cli import main; "
         f"main(['top', {str(served)!r}, '--once']); sys.exit('litellm' in sys.modules)"
     )
-    assert (
-        subprocess.run([sys.executable, "-c", code], check=False, timeout=BACKSTOP).returncode == 0
-    )
+    assert children.run([sys.executable, "-c", code], timeout=BACKSTOP).returncode == 0
 
 
 # A terminal
@@ -450,9 +445,9 @@ class Terminal:
         return screen
 
     def _run(self, *args: str) -> str:
-        return subprocess.run(
-            [*self._tmux, *args], check=True, capture_output=True, text=True, timeout=BACKSTOP
-        ).stdout
+        ended = children.run([*self._tmux, *args], timeout=BACKSTOP)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
 
 
 needs_tmux = pytest.mark.skipif(

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -16,6 +15,7 @@ from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 from starlette.applications import Starlette
 
+import children
 from disconnect.asgi import Message, Receive, Scope, Send
 from disconnect.servers import free_port
 from hosts import (
@@ -157,7 +157,7 @@ app.add_middleware(CancellationMiddleware)
 """
 
 
-def answer_of(port: int, server: "subprocess.Popen[bytes]") -> bytes:
+def answer_of(port: int, server: children.Running[bytes]) -> bytes:
     """Return the answer of a server, once it listens."""
     while server.poll() is None:
         try:
@@ -173,17 +173,15 @@ def test_hypercorn(tmp_path: Path) -> None:
     (tmp_path / "site_on_trio.py").write_text(SITE)
     port = free_port()
     where = ["--bind", f"127.0.0.1:{port}", "--worker-class", "trio"]
-    server = subprocess.Popen(
+    with children.started(
         [sys.executable, "-W", "ignore", "-m", "hypercorn", *where, "site_on_trio:app"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": os.pathsep.join((*sys.path, str(tmp_path)))},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
+        stdout=children.DEVNULL,
+        stderr=children.DEVNULL,
+    ) as server:
         answer = answer_of(port, server)
         assert answer.startswith(b"HTTP/1.1 200")
         assert answer.endswith(b'"whole"')
-    finally:
         server.terminate()
         assert server.wait(30) == 0

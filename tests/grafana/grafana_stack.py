@@ -4,13 +4,13 @@ import json
 import os
 import shutil
 import socket
-import subprocess
 import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,8 @@ from typing import Any, NoReturn, Self
 
 import pytest
 import yaml
+
+import children
 
 ROOT = Path(__file__).parents[2]
 GRAFANA = ROOT / "grafana"
@@ -70,7 +72,7 @@ class Server:
     def __enter__(self) -> Self:
         command = self.command()
         self._log = (self.home / "log").open("wb")
-        self._process = subprocess.Popen(command, stdout=self._log, stderr=subprocess.STDOUT)
+        self._process = children.start(command, stdout=self._log, stderr=children.STDOUT)
         try:
             wait_until(f"{command[0]} on {self.port}", self._is_ready)
         except BaseException:
@@ -85,11 +87,9 @@ class Server:
         trace: TracebackType | None,
     ) -> None:
         self._process.terminate()
-        try:
+        with suppress(children.TimeoutExpired):
             self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        children.end(self._process)
         self._log.close()
 
     def _is_ready(self) -> bool:

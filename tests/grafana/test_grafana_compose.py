@@ -1,7 +1,6 @@
 """The stack's files fit together, as far as that can be seen without starting Docker."""
 
 import re
-import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 from grafana_stack import ROOT, missing, program
+
+import children
 
 COMPOSE = ROOT / "docker-compose.yml"
 DEPLOY = ROOT / "deploy"
@@ -51,7 +52,7 @@ def test_it_is_a_compose_file(tmp_path: Path) -> None:
         missing("check-jsonschema is not installed")
     command = [sys.executable, "-m", "check_jsonschema"]
     command += ["--builtin-schema", "vendor.compose-spec", str(COMPOSE)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    ended = children.run(command)
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
@@ -201,14 +202,14 @@ def test_promtool_takes_prometheus_configuration(tmp_path: Path) -> None:
     config = tmp_path / "prometheus.yml"
     config.write_text(yaml.safe_dump(content))
     command = [program("promtool", "prometheus"), "check", "config", str(config)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    ended = children.run(command)
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
 def test_amtool_takes_alertmanagers_configuration() -> None:
     config = DEPLOY / "alertmanager" / "alertmanager.yml"
     command = [program("amtool", "prometheus-alertmanager"), "check-config", str(config)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    ended = children.run(command)
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 

@@ -1,7 +1,6 @@
 """The rules by themselves: promtool's checks, and that the built and the shipped are the same."""
 
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,8 @@ import yaml
 from grafana_boards import RULES, alert_rules, managed_rules, recording_rules
 from grafana_stack import ROOT, program
 
+import children
+
 CASES = sorted((Path(__file__).parent / "rules").glob("*.yml"))
 RUNBOOK = ROOT / "docs" / "runbook.md"
 
@@ -17,7 +18,7 @@ RUNBOOK = ROOT / "docs" / "runbook.md"
 def promtool(*arguments: object) -> None:
     """Run promtool; what it complains of is the failure's text."""
     command = [program("promtool", "prometheus"), *map(str, arguments)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    ended = children.run(command)
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from typing import Any, Self
 
 import httpx
 
+import children
 from litellm_cancel_otel import _semconv as sc
 from litellm_cancel_otel._demo.fakes import Exchange, ThreadedFakeProvider
 from otlp_sink import OtlpSink, ReceivedSpan
@@ -49,7 +49,7 @@ class RunningProxy:
         ours = ("OTEL_", "LITELLM_")
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
         with self._log.open("w") as log:
-            self.process = subprocess.Popen(
+            self.process = children.start(
                 [
                     LITELLM,
                     "--config",
@@ -62,7 +62,7 @@ class RunningProxy:
                 env={**inherited, **ENVIRON, **self.sink.env("http/protobuf"), **self._environ},
                 cwd=self._home,
                 stdout=log,
-                stderr=subprocess.STDOUT,
+                stderr=children.STDOUT,
             )
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=BACKSTOP)
         return self
@@ -76,8 +76,7 @@ class RunningProxy:
         self.http.close()
         if self.process.poll() is not None:  # shown where a test fails
             print(f"the proxy ended with {self.process.returncode}; it said:\n{self.log[-3000:]}")
-        self.process.kill()
-        self.process.wait()
+        children.end(self.process)
         self.sink.__exit__(kind, exc, traceback)
 
     def ready(self) -> Self:

@@ -24,7 +24,7 @@ from .._settings import Settings
 from . import leaving, quiet, report
 from .fakes import PROVIDERS, Wire
 from .leaving import LEAVINGS, Left
-from .load import Load
+from .load import Load, warm_up
 from .records import Pair
 from .runner import Progressed, Runner
 from .table import LEGEND, LEGEND_OF_CLIENTS, clients_table, summary, table
@@ -145,6 +145,7 @@ class _Session:
     async def _load(self) -> Telemetry:
         load = Load(self._providers, self._args.rate)
         telemetry = Telemetry(Settings.from_env(), self._otlp, self._readers, keep=False)
+        await warm_up(self._providers)
         with telemetry:
             self._err.print(f"{self._args.rate:g} calls a second for {self._args.load:g} s")
             await load.run(self._args.load)

@@ -121,6 +121,20 @@ KINDS = (
 )
 
 
+async def warm_up(providers: Sequence[Wire]) -> None:
+    """Make the first calls to each provider, at which LiteLLM imports much.
+
+    That holds the loop for seconds, in which every caller who leaves would be cleaned up late.
+    """
+    luck = random.Random(1)
+    with ThreadedFakeProvider(Script()) as answering, ThreadedFakeProvider(REFUSAL) as refusing:
+        for provider in providers:
+            for fake, act in ((answering, completed), (answering, body), (refusing, body)):
+                caller = Caller(litellm_kwargs(provider, fake.base_url), luck)
+                await asyncio.gather(act(caller), return_exceptions=True)
+        await aclose_litellm_clients()
+
+
 class Load:
     """Calls the providers at a rate, each at a moment of its own, whatever became of the others."""
 
