@@ -1,0 +1,98 @@
+"""Plays batch after batch, balances each one's books, and looks for growth."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+import litellm
+
+from litellm_cancel_otel._demo.fakes import PROVIDERS, Wire
+
+from ..telemetry import Telemetry
+from .books import balance
+from .growth import Held, grown, held
+from .plan import plans
+from .world import Ears, World, frozen
+
+AT_MOST = 20
+"""Imbalances after which the campaign ends."""
+TRANSPORTS = ("aiohttp", "httpx")
+WIRES: tuple[Wire, ...] = tuple(
+    wire for wire in PROVIDERS if wire != "bedrock" or find_spec("botocore")
+)
+
+
+class Campaign:
+    """Plays calls by a seed; ``fates`` are those to draw from, by default all."""
+
+    def __init__(self, seed: int, batch: int, fates: Sequence[str]) -> None:
+        self._seed = seed
+        self._batch = batch
+        self._fates = fates
+        self.imbalances: list[str] = []
+        self.calls = 0
+        self.by_fate: Counter[str] = Counter()
+        self.outcomes: Counter[str] = Counter()
+        self.looks: list[Held] = []
+        self.seconds = 0.0
+
+    def run(self, first: int, calls: int) -> None:
+        """Play that many calls, or stop at too many imbalances."""
+        with Ears() as ears, Telemetry(max_models=1_000) as telemetry:
+            litellm.callbacks = [telemetry.callback]
+            world = World(telemetry, ears)
+            self._warm(world)
+            begun = time.monotonic()
+            for number, at in enumerate(range(first, first + calls, self._batch)):
+                self._play(world, number, range(at, min(at + self._batch, first + calls)))
+                self.seconds = time.monotonic() - begun
+                if number % 20 == 19:
+                    print(self.progress(), flush=True)
+                if len(self.imbalances) >= AT_MOST:
+                    break
+            litellm.callbacks = []
+        self.imbalances += grown(self.looks)
+
+    def _warm(self, world: World) -> None:
+        """Have LiteLLM import what it imports at the first call to each provider."""
+        for transport in TRANSPORTS:
+            for plan in plans(self._seed, range(200), WIRES, ["stream", "body"]):
+                pass
+            world.play(
+                list(plans(self._seed, range(24), WIRES, ["stream", "body"])), 0, transport
+            )
+        frozen()
+
+    def _play(self, world: World, number: int, indices: range) -> None:
+        transport = TRANSPORTS[number % len(TRANSPORTS)]
+        batch = list(plans(self._seed, indices, WIRES, self._fates))
+        entries, told, left = world.play(batch, self._seed, transport)
+        self.calls += len(batch)
+        self.by_fate.update(plan.fate.name for plan in batch)
+        self.outcomes.update(told.outcomes)
+        where = f"seed {self._seed}, batch {indices.start}-{indices.stop}, {transport}"
+        found = [f"{where}: {line}" for line in balance(entries, told, left)]
+        for line in found:
+            print(line, flush=True)
+        self.imbalances += found
+        self.looks.append(held())
+
+    def progress(self) -> str:
+        """Say how far it has come."""
+        rate = self.calls / self.seconds
+        return f"{self.calls} calls, {rate:.0f} a second, {len(self.imbalances)} imbalances"
+
+    def summary(self) -> str:
+        """Return the figures in one line."""
+        first, last = self.looks[0], self.looks[-1]
+        return (
+            f"{self.progress()}, {self.seconds:.1f} s; by outcome {dict(self.outcomes)}; "
+            f"objects {first.objects} -> {last.objects}, "
+            f"ours {sum(first.ours.values())} -> {sum(last.ours.values())}, "
+            f"descriptors {first.descriptors} -> {last.descriptors}, "
+            f"threads {first.threads} -> {last.threads}, KiB {first.kib} -> {last.kib}; "
+            f"by fate {dict(sorted(self.by_fate.items()))}"
+        )
