@@ -37,7 +37,7 @@ class Campaign:
         self.by_fate: Counter[str] = Counter()
         self.outcomes: Counter[str] = Counter()
         self.looks: list[Held] = []
-        self.seconds = 0.0
+        self.seconds = self.cpu = 0.0
 
     def run(self, first: int, calls: int) -> None:
         """Play that many calls, or stop at too many imbalances."""
@@ -45,29 +45,29 @@ class Campaign:
             litellm.callbacks = [telemetry.callback]
             world = World(telemetry, ears)
             self._warm(world)
-            begun = time.monotonic()
+            begun, cpu = time.monotonic(), time.process_time()
             for number, at in enumerate(range(first, first + calls, self._batch)):
-                self._play(world, number, range(at, min(at + self._batch, first + calls)))
+                self._play(world, range(at, min(at + self._batch, first + calls)))
                 self.seconds = time.monotonic() - begun
+                self.cpu = time.process_time() - cpu
                 if number % 20 == 19:
                     print(self.progress(), flush=True)
                 if len(self.imbalances) >= AT_MOST:
                     break
             litellm.callbacks = []
-        self.imbalances += grown(self.looks)
+        for line in grown(self.looks):
+            print(line, flush=True)
+            self.imbalances.append(line)
 
     def _warm(self, world: World) -> None:
         """Have LiteLLM import what it imports at the first call to each provider."""
         for transport in TRANSPORTS:
-            for plan in plans(self._seed, range(200), WIRES, ["stream", "body"]):
-                pass
-            world.play(
-                list(plans(self._seed, range(24), WIRES, ["stream", "body"])), 0, transport
-            )
+            first = plans(self._seed, range(32), WIRES, ["stream", "body"])
+            world.play(list(first), self._seed, transport)
         frozen()
 
-    def _play(self, world: World, number: int, indices: range) -> None:
-        transport = TRANSPORTS[number % len(TRANSPORTS)]
+    def _play(self, world: World, indices: range) -> None:
+        transport = TRANSPORTS[indices.start // self._batch % len(TRANSPORTS)]
         batch = list(plans(self._seed, indices, WIRES, self._fates))
         entries, told, left = world.play(batch, self._seed, transport)
         self.calls += len(batch)
@@ -89,7 +89,7 @@ class Campaign:
         """Return the figures in one line."""
         first, last = self.looks[0], self.looks[-1]
         return (
-            f"{self.progress()}, {self.seconds:.1f} s; by outcome {dict(self.outcomes)}; "
+            f"{self.progress()}, {self.seconds:.1f} s, {1000 * self.cpu / self.calls:.1f} ms of CPU a call; by outcome {dict(self.outcomes)}; "
             f"objects {first.objects} -> {last.objects}, "
             f"ours {sum(first.ours.values())} -> {sum(last.ours.values())}, "
             f"descriptors {first.descriptors} -> {last.descriptors}, "

@@ -88,5 +88,7 @@ class Seat:
         return exchange
 
     def _exchange(self, exchange: Exchange) -> None:
-        if not self._arrived.done():
+        if self._arrived.done():
+            exchange.release()  # LiteLLM asks once more, by itself: the fate has been played
+        else:
             self._arrived.set_result(exchange)

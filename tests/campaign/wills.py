@@ -24,6 +24,12 @@ class Will:
     """A response would close, and waits for ``let``."""
     let: asyncio.Event = field(default_factory=asyncio.Event)
 
+    async def closing_or(self, task: asyncio.Task[Any]) -> None:
+        """Wait until a response would close, or until the task ends without: aiohttp's may."""
+        closing = asyncio.create_task(self.closing.wait())
+        await asyncio.wait({closing, task}, return_when=asyncio.FIRST_COMPLETED)
+        closing.cancel()
+
 
 WILL: ContextVar[Will | None] = ContextVar("campaign_will", default=None)
 

@@ -29,7 +29,7 @@ from .seat import Seat
 from .wills import willed_transport
 
 AT_ONCE = 32
-PATIENCE = 120.0
+PATIENCE = 30.0
 """Seconds after which a batch's callers are given up: a backstop."""
 SETTLING = 10.0
 """Seconds for what ends after its caller has; a backstop, too."""
@@ -116,7 +116,11 @@ class Batch:
             seat = Seat(plan.index, plan.wire, desk, plan.script, luck, self._client)
             self.got[plan.index] = "nothing"
             # A task of its own: a fate may be cancelled, and what it leaves in its context stays there.
-            self.got[plan.index] = await _got(asyncio.create_task(plan.fate.play(seat)))
+            playing = asyncio.create_task(plan.fate.play(seat))
+            try:
+                self.got[plan.index] = await _got(playing)
+            finally:
+                playing.cancel()  # it has ended, or has been given up
 
     async def _client(self, wire: Wire, kwargs: dict[str, Any]) -> Any:
         if wire not in self._clients:

@@ -189,9 +189,7 @@ async def twice(seat: Seat) -> str:
     task = asyncio.create_task(seat.read(will=will))
     await seat.silent(PIECES)
     task.cancel()
-    closing = asyncio.create_task(will.closing.wait())
-    await asyncio.wait({closing, task}, return_when=asyncio.FIRST_COMPLETED)
-    closing.cancel()
+    await will.closing_or(task)
     task.cancel()
     will.let.set()
     await task
@@ -204,7 +202,7 @@ async def hanging_close(seat: Seat) -> str:
     task = asyncio.create_task(seat.read(will=will))
     await seat.silent(PIECES)
     task.cancel()
-    await asyncio.wait_for(will.closing.wait(), 20)
+    await will.closing_or(task)
     will.let.set()
     await task
     return ANSWER

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..expect import ANSWER, FAILED, internal
+from ..expect import ANSWER, COMPLETED, FAILED, internal
 from ..seat import Seat
 from ..wills import Will
-from .fate import MID_STREAM, SHORT, Fate
+from .fate import BEFORE_CHUNK, MID_STREAM, SHORT, Fate
 
 
 async def connect(seat: Seat) -> str:
@@ -32,9 +32,12 @@ async def rest(seat: Seat) -> str:
     return ANSWER
 
 
+# LiteLLM asks once more over a new connection, of its own making, where some providers' fails.
+_CONNECT = {FAILED: internal("request"), ANSWER: COMPLETED}
+
 FATES = (
-    Fate("internal-connect", connect, (SHORT,), {FAILED: internal("request")}),
-    Fate("internal-body", body, (SHORT,), {FAILED: internal("request")}),
-    Fate("internal-first-chunk", first_chunk, (MID_STREAM,), {FAILED: internal("request")}),
+    Fate("internal-connect", connect, (SHORT,), _CONNECT),
+    Fate("internal-body", body, (BEFORE_CHUNK,), {FAILED: internal("request")}),
+    Fate("internal-first-chunk", first_chunk, (BEFORE_CHUNK,), {FAILED: internal("request")}),
     Fate("internal-rest", rest, (MID_STREAM,), {FAILED: internal("streaming")}),
 )

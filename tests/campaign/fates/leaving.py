@@ -37,7 +37,7 @@ async def hanging_aclose(seat: Seat) -> str:
     """Close a stream whose response takes its time to close."""
     will = Will(slow_close=True)
     closing = asyncio.create_task((await opened(seat, will=will)).aclose())
-    await asyncio.wait_for(will.closing.wait(), 20)
+    await will.closing_or(closing)
     will.let.set()
     await closing
     return LEFT
@@ -93,7 +93,6 @@ async def failed_with_it(seat: Seat) -> str:
 
     task = asyncio.create_task(caller())
     await asyncio.wait([task])
-    (await seat.exchange()).wait_closed
     await (await seat.exchange()).wait_closed(20)
     await task
     return ANSWER
