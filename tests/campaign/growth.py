@@ -10,6 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+FEW = 3
+"""Looks in a third below which nothing is said: they differ by chance."""
+
 
 class Held(NamedTuple):
     """What the process holds at a moment."""
@@ -20,6 +23,7 @@ class Held(NamedTuple):
     """All objects that the collector knows."""
     descriptors: int
     threads: int
+    """But for those of executors, which LiteLLM fills as it needs them."""
     kib: int
     """Memory: printed, never judged."""
 
@@ -27,6 +31,12 @@ class Held(NamedTuple):
 def descriptors() -> int:
     """Return how many file descriptors are open."""
     return len(os.listdir("/proc/self/fd")) - 1  # the folder's own
+
+
+def threads() -> int:
+    """Return how many threads there are that are no executor's."""
+    names = [thread.name for thread in threading.enumerate()]
+    return sum(not name.startswith(("ThreadPoolExecutor-", "asyncio_")) for name in names)
 
 
 def held() -> Held:
@@ -39,7 +49,7 @@ def held() -> Held:
     )
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     kib = pages * os.sysconf("SC_PAGESIZE") // 1024
-    return Held(ours, len(objects), descriptors(), threading.active_count(), kib)
+    return Held(ours, len(objects), descriptors(), threads(), kib)
 
 
 def grown(looks: Sequence[Held]) -> Iterator[str]:
@@ -48,7 +58,7 @@ def grown(looks: Sequence[Held]) -> Iterator[str]:
     More on average, and at its least: what only goes up and down is no growth.
     """
     third = len(looks) // 3
-    if not third:
+    if third < FEW:
         return
     first, last = looks[:third], looks[-third:]
     for name in sorted({name for look in last for name in look.ours}):
@@ -59,9 +69,7 @@ def grown(looks: Sequence[Held]) -> Iterator[str]:
         )
 
 
-def _both(
-    first: Sequence[Held], last: Sequence[Held], name: str
-) -> tuple[list[int], list[int]]:
+def _both(first: Sequence[Held], last: Sequence[Held], name: str) -> tuple[list[int], list[int]]:
     return [look.ours[name] for look in first], [look.ours[name] for look in last]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 
@@ -21,6 +22,8 @@ class Desk(FakeProvider):
 
     def __init__(self) -> None:
         super().__init__()
+        self.keeper: asyncio.Task[None] | None = None
+        """The task that keeps it open, where one does: the loop itself holds tasks but weakly."""
         self._calls: dict[int, tuple[Script, Callable[[Exchange], None]]] = {}
         self._answering: Callable[[Exchange], None] = lambda _: None
         self.exchanges = _Delivering(lambda exchange: self._answering(exchange))
@@ -33,7 +36,7 @@ class Desk(FakeProvider):
         mark = _MARK.search(request.body)
         if mark is None:
             raise LookupError("a request without a mark")
-        # Nothing is awaited between these and the exchange's making: no other request comes between.
+        # Nothing is awaited from here until the exchange is made: no other request comes between.
         self.script, self._answering = self._calls[int(mark[1])]
         await super()._answer(request, connection)
 

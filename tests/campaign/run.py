@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import platform
 import time
 from collections import Counter
 from collections.abc import Sequence
+from importlib.metadata import version
 from importlib.util import find_spec
 
 import litellm
@@ -15,7 +17,8 @@ from ..telemetry import Telemetry
 from .books import balance
 from .growth import Held, grown, held
 from .plan import plans
-from .world import Ears, World, frozen
+from .report import Figures
+from .world import Ears, World, freeze
 
 AT_MOST = 20
 """Imbalances after which the campaign ends."""
@@ -64,7 +67,7 @@ class Campaign:
         for transport in TRANSPORTS:
             first = plans(self._seed, range(32), WIRES, ["stream", "body"])
             world.play(list(first), self._seed, transport)
-        frozen()
+        freeze()
 
     def _play(self, world: World, indices: range) -> None:
         transport = TRANSPORTS[indices.start // self._batch % len(TRANSPORTS)]
@@ -89,10 +92,33 @@ class Campaign:
         """Return the figures in one line."""
         first, last = self.looks[0], self.looks[-1]
         return (
-            f"{self.progress()}, {self.seconds:.1f} s, {1000 * self.cpu / self.calls:.1f} ms of CPU a call; by outcome {dict(self.outcomes)}; "
-            f"objects {first.objects} -> {last.objects}, "
-            f"ours {sum(first.ours.values())} -> {sum(last.ours.values())}, "
-            f"descriptors {first.descriptors} -> {last.descriptors}, "
-            f"threads {first.threads} -> {last.threads}, KiB {first.kib} -> {last.kib}; "
+            f"seed {self._seed}: {self.progress()}, {self.seconds:.1f} s, "
+            f"{1000 * self.cpu / self.calls:.1f} ms of CPU a call; "
+            f"by outcome {dict(self.outcomes)}; after the first batch and the last: "
+            f"objects {first.objects} and {last.objects}, "
+            f"ours {sum(first.ours.values())} and {sum(last.ours.values())}, "
+            f"descriptors {first.descriptors} and {last.descriptors}, "
+            f"threads {first.threads} and {last.threads}, KiB {first.kib} and {last.kib}; "
             f"by fate {dict(sorted(self.by_fate.items()))}"
+        )
+
+    def figures(self) -> Figures:
+        """Return the figures for the documentation."""
+        third = max(1, len(self.looks) // 3)
+        thirds = self.looks[:third], self.looks[-third:]
+        ours = [max(sum(look.ours.values()) for look in looks) for looks in thirds]
+        mib = [max(look.kib for look in looks) // 1024 for looks in thirds]
+        return Figures(
+            python=platform.python_version(),
+            litellm=version("litellm"),
+            transports=" and ".join(TRANSPORTS),
+            seed=self._seed,
+            calls=self.calls,
+            imbalances=len(self.imbalances),
+            completed=self.outcomes["completed"],
+            failed=self.outcomes["error"],
+            cancelled=self.outcomes["cancelled"],
+            a_second=round(self.calls / self.seconds, 1),
+            ours=(ours[0], ours[1]),
+            mib=(mib[0], mib[1]),
         )

@@ -7,9 +7,8 @@ import gc
 import logging
 import sys
 import time
-import traceback
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import litellm
@@ -21,7 +20,7 @@ from litellm_cancel_otel._demo.fakes import Wire, aclose_litellm_clients
 
 from ..telemetry import Telemetry
 from .books import Entry, Left, Told
-from .expect import FAILED
+from .expect import CANCELLED, FAILED
 from .growth import descriptors
 from .plan import Plan
 from .provider import Desk
@@ -115,7 +114,8 @@ class Batch:
             luck = plan.luck(self._seed)
             seat = Seat(plan.index, plan.wire, desk, plan.script, luck, self._client)
             self.got[plan.index] = "nothing"
-            # A task of its own: a fate may be cancelled, and what it leaves in its context stays there.
+            # A task of its own: a fate may cancel it, and what it leaves in its context stays there.
+            assert plan.fate.play is not None
             playing = asyncio.create_task(plan.fate.play(seat))
             try:
                 self.got[plan.index] = await _got(playing)
@@ -162,35 +162,52 @@ class World:
         """Play a batch in a loop of its own and return its books."""
         litellm.disable_aiohttp_transport = transport == "httpx"
         base = descriptors()
+        together = [plan for plan in plans if plan.fate.play is not None]
         with asyncio.Runner() as runner:
-            batch = runner.run(_batch(plans, seed, transport, self))
+            batch = runner.run(_batch(together, seed, transport, self))
+        got, left = batch.got, batch.left
+        for plan in plans:
+            if plan.fate.play_alone is not None:
+                got[plan.index] = self._play_alone(plan, seed)
         gc.collect()
-        left = batch.left
         left.sockets = descriptors() - base
         self.telemetry.callback.flush()
         left.streams = self.telemetry.open_streams()
         left.faults = dict(self.telemetry.tracker.faults.counts)
         self.telemetry.tracker.faults.counts.clear()
         self.ears.take(left)
-        spans = self.telemetry.spans
+        before, self._told = self._told, self._read()
+        return self._entries(plans, got), _change(before, self._told), left
+
+    def _play_alone(self, plan: Plan, seed: int) -> str:
+        """Play a call to which a loop belongs."""
+        assert plan.fate.play_alone is not None
+        runner = asyncio.Runner()
+        loop = runner.get_loop()
+        try:
+            loop.set_exception_handler(self.ears.loop_error)
+            desk = runner.run(_opened())
+            seat = runner.run(_seated(plan, desk, seed))
+            return plan.fate.play_alone(seat, runner)
+        except Exception as exc:
+            return _name(exc)
+        finally:
+            if not loop.is_closed():
+                runner.run(aclose_litellm_clients())
+            runner.close()
+
+    def _entries(self, plans: Sequence[Plan], got: dict[int, str]) -> list[Entry]:
         by_call: dict[str, list[Any]] = {}
-        for span in spans:
+        for span in self.telemetry.spans:
             attributes = dict(span.attributes or {})
             by_call.setdefault(str(attributes.get(sc.CALL_ID)), []).append(attributes)
-        spans.clear()
-        entries = [
-            Entry(
-                str(plan),
-                plan.wire,
-                batch.got[plan.index],
-                plan.fate.expected,
-                by_call.pop(str(plan.index), []),
-            )
-            for plan in plans
-        ]
-        entries += [Entry(f"call {name}", "", "", {}, said) for name, said in by_call.items()]
-        before, self._told = self._told, self._read()
-        return entries, _change(before, self._told), left
+        self.telemetry.spans.clear()
+        entries = []
+        for plan in plans:
+            said = by_call.pop(str(plan.index), [])
+            entry = Entry(str(plan), plan.wire, got[plan.index], plan.fate.expected, said)
+            entries.append(entry)
+        return entries + [Entry(f"call {name}", "", "", {}, said) for name, said in by_call.items()]
 
     def _read(self) -> Told:
         points = self.telemetry.points(sc.CANCELLATIONS)
@@ -214,20 +231,44 @@ def _change(before: Told, after: Told) -> Told:
     return Told(+outcomes, +cancellations)
 
 
+async def _opened() -> Desk:
+    """Return a provider that stays until the loop's runner cancels what is left."""
+    opened: asyncio.Future[Desk] = asyncio.get_running_loop().create_future()
+
+    async def stays() -> None:
+        async with Desk() as desk:
+            desk.keeper = asyncio.current_task()
+            opened.set_result(desk)
+            await asyncio.Event().wait()
+
+    staying = asyncio.create_task(stays())
+    desk = await opened
+    assert desk.keeper is staying
+    return desk
+
+
+async def _seated(plan: Plan, desk: Desk, seed: int) -> Seat:
+    return Seat(plan.index, plan.wire, desk, plan.script, plan.luck(seed), _no_client)
+
+
+async def _no_client(wire: Wire, kwargs: dict[str, Any]) -> Any:
+    raise LookupError("a call that is played alone has no will")
+
+
 async def _got(task: asyncio.Task[str]) -> str:
     await asyncio.wait([task])
     if task.cancelled():
-        return "CancelledError"
-    exc: BaseException | None = task.exception()
-    if exc is None:
-        return task.result()
+        return CANCELLED
+    exc = task.exception()
+    return task.result() if exc is None else _name(exc)
+
+
+def _name(exc: BaseException) -> str:
     while isinstance(exc, BaseExceptionGroup) and len(exc.exceptions) == 1:
         exc = exc.exceptions[0]
     if isinstance(exc, openai.OpenAIError):
         return FAILED
-    if isinstance(exc, (AssertionError, AttributeError, TypeError, NameError)):
-        traceback.print_exception(exc)  # the campaign's own, most likely
-    return f"{type(exc).__qualname__}"
+    return type(exc).__qualname__
 
 
 def _is_of_the_house(task: asyncio.Task[Any]) -> bool:
@@ -239,7 +280,7 @@ def _tell(task: asyncio.Task[Any]) -> str:
     return f"{getattr(task.get_coro(), '__qualname__', task.get_coro())}"
 
 
-def frozen(keep: Iterable[object] = ()) -> None:
+def freeze() -> None:
     """Let what is there by now be no part of later collections and counts."""
     gc.collect()
     gc.freeze()

@@ -59,8 +59,7 @@ FATES = (
         "broken-off",
         any_kind,
         tuple(
-            Script(chunks=chunks, ending=ending)
-            for chunks, ending in product((0, PIECES), BREAKS)
+            Script(chunks=chunks, ending=ending) for chunks, ending in product((0, PIECES), BREAKS)
         ),
         FAULT,
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,8 +27,10 @@ class Fate:
     """One way for a call to end. The scripts are drawn from by luck."""
 
     name: str
-    play: Callable[[Seat], Coroutine[Any, Any, str]]
+    play: Callable[[Seat], Coroutine[Any, Any, str]] | None
     scripts: tuple[Script, ...]
     expected: Mapping[str, Expect]
     weight: int = 4
     """How often it is drawn, beside the others."""
+    play_alone: Callable[[Seat, asyncio.Runner], str] | None = None
+    """Instead of ``play``, for a caller to whom the whole loop belongs."""

@@ -9,7 +9,7 @@ from litellm_cancel_otel._demo.fakes import Script
 
 from ..expect import ANSWER, CANCELLED, COMPLETED, ERROR, FAILED, LEFT, Expect, external, told
 from ..seat import Seat
-from .fate import MID_STREAM, PIECES, SHORT, Fate
+from .fate import MID_STREAM, PIECES, Fate
 from .leaving import Raised, opened
 
 LONGER = Script(chunks=4)
