@@ -114,7 +114,7 @@ class Batch:
             luck = plan.luck(self._seed)
             seat = Seat(plan.index, plan.wire, desk, plan.script, luck, self._client)
             self.got[plan.index] = "nothing"
-            # A task of its own: a fate may cancel it, and what it leaves in its context stays there.
+            # A task of its own: a fate may cancel it, and its context keeps what it leaves there.
             assert plan.fate.play is not None
             playing = asyncio.create_task(plan.fate.play(seat))
             try:
