@@ -44,19 +44,17 @@ def test_collection_at_every_point(operation: str) -> None:
 
 
 def test_hang_is_found() -> None:
-    # A stream's death that takes a lock which the collection has interrupted.
+    # What is freed takes a lock that is held where the collection begins.
     first = (
-        "from litellm_cancel_otel._call import Call\n"
+        "import threading\n"
         "collector_sweep.PATIENCE = 2.0\n"
-        "before = collector_sweep.Sweep.metrics\n"
-        "import threading, weakref\n"
         "lock = threading.Lock()\n"
         "class Held:\n"
         "    def __del__(self):\n"
         "        with lock:\n"
         "            pass\n"
         "async def metrics(self):\n"
-        "    self.collector.kept.append(Held())\n"
+        "    self.collector.kept[:] = [Held()]\n"
         "    def collects():\n"
         "        with lock:\n"
         "            return [[] for _ in range(50)]\n"

@@ -14,6 +14,10 @@ FEW = 3
 """Looks in a third below which nothing is said: they differ by chance."""
 
 
+BOUNDED = {"Watch": 400}
+"""Objects of which there may be that many: the watchdog tidies its agenda once in a while."""
+
+
 class Held(NamedTuple):
     """What the process holds at a moment."""
 
@@ -36,7 +40,9 @@ def descriptors() -> int:
 def threads() -> int:
     """Return how many threads there are that are no executor's."""
     names = [thread.name for thread in threading.enumerate()]
-    return sum(not name.startswith(("ThreadPoolExecutor-", "asyncio_")) for name in names)
+    return sum(
+        not name.startswith(("ThreadPoolExecutor-", "asyncio_", "aws-signing_")) for name in names
+    )
 
 
 def held() -> Held:
@@ -62,7 +68,8 @@ def grown(looks: Sequence[Held]) -> Iterator[str]:
         return
     first, last = looks[:third], looks[-third:]
     for name in sorted({name for look in last for name in look.ours}):
-        yield from _grown(f"objects of {name}", *_both(first, last, name))
+        if max(look.ours[name] for look in last) > BOUNDED.get(name, 0):
+            yield from _grown(f"objects of {name}", *_both(first, last, name))
     for what in ("descriptors", "threads"):
         yield from _grown(
             what, [getattr(look, what) for look in first], [getattr(look, what) for look in last]
