@@ -1,0 +1,166 @@
+"""Runs one pattern, in a process that was forked for it alone."""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import inspect
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TextIO
+
+import litellm
+
+from litellm_cancel_otel._demo.fakes import ThreadedFakeProvider, aclose_litellm_clients
+
+from .application import App, named
+from .observation import Observation
+from .pattern import Loop, Pattern, Transport
+from .witness import Witness, streams_left, tasks_left
+
+OURS = "litellm_cancel_otel"
+
+
+def run(
+    pattern: Pattern, transport: Transport, loop: Loop, folder: Path, *, package: bool
+) -> dict[str, Any]:
+    """Run a pattern and return what it saw."""
+    _like_a_new_process()
+    os.environ["DISABLE_AIOHTTP_TRANSPORT"] = str(transport == "httpx")
+    witness = Witness()
+    reader = _telemetry() if package else None
+    if reader is None:
+        litellm.callbacks = [litellm.integrations.custom_logger.CustomLogger()]
+    files = folder / "files"
+    files.mkdir()
+    with ThreadedFakeProvider() as provider:
+        app = App(provider, files, package=package)
+        seen = Observation(books=app.books, complaints=witness.complaints)
+        if inspect.iscoroutinefunction(pattern.run):
+            with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
+                runner.run(_run(pattern, app, seen, folder))
+        else:
+            try:
+                pattern.run(app)
+            except BaseException as exc:
+                seen.end = named(exc)
+        seen.streams = streams_left()
+        seen.exchanges = provider.provider.open_exchanges
+    seen.files = {path.name: path.read_text() for path in sorted(files.iterdir())}
+    if reader is not None:
+        seen.faults += _faults(reader, seen)
+    return asdict(seen)
+
+
+def _like_a_new_process() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def loop_factory(loop: Loop) -> Callable[[], asyncio.AbstractEventLoop]:
+    """Return what makes a loop of that kind."""
+    if loop == "uvloop":
+        import uvloop
+
+        return uvloop.new_event_loop
+    if loop == "eager":
+        return _eager_loop
+    return asyncio.new_event_loop
+
+
+def _eager_loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined, unused-ignore]
+    return loop
+
+
+async def _run(pattern: Pattern, app: App, seen: Observation, folder: Path) -> None:
+    running: Any = pattern.run(app)
+    loop = asyncio.get_running_loop()
+    loop.call_later(_HANG - 1, _stacks, folder / "stacks")
+    try:
+        await running
+    except BaseException as exc:
+        seen.end = named(exc)
+    seen.tasks = await tasks_left()
+    # Those of a consumer that nobody closes are freed here, and not when the loop has gone.
+    await aclose_litellm_clients()
+
+
+_HANG = 20.0
+"""Seconds after which a pattern hangs: no application here takes more than two."""
+KILLED_AFTER = _HANG + 2
+
+
+def watch_for_hang(file: TextIO) -> None:
+    """Write where every thread is if this process is still here when it should not."""
+    faulthandler.dump_traceback_later(_HANG, file=file)
+
+
+def _stacks(file: Path) -> None:
+    with file.open("a") as out:
+        for task in asyncio.all_tasks():
+            task.print_stack(file=out)
+
+
+def _telemetry() -> Any:
+    """Create the package's telemetry, as its user does; return where its metrics are read."""
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    from litellm_cancel_otel import CancelTelemetry
+
+    tracers = TracerProvider()
+    tracers.add_span_processor(SimpleSpanProcessor(InMemorySpanExporter()))
+    reader = InMemoryMetricReader()
+    meters = MeterProvider(metric_readers=[reader])
+    litellm.callbacks = [CancelTelemetry(tracer_provider=tracers, meter_provider=meters)]
+    return reader
+
+
+def _faults(reader: Any, seen: Observation) -> list[str]:
+    """Return what the package's own metrics say against it."""
+    found = []
+    faults = _sum(reader, f"{OURS.removesuffix('_otel')}.internal_errors")
+    if faults:
+        found.append(f"{faults} internal errors")
+    still_open = _sum(reader, f"{OURS.removesuffix('_otel')}.streams.open")
+    if still_open > seen.streams:
+        found.append(f"{still_open} streams told as open, {seen.streams} are alive")
+    return found
+
+
+def _sum(reader: Any, name: str) -> int:
+    data = reader.get_metrics_data()
+    return sum(
+        int(point.value)
+        for resource in (data.resource_metrics if data else ())
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        if metric.name == name
+        for point in metric.data.data_points
+    )
+
+
+def main(work: Callable[[], None]) -> None:
+    """Do a child's work and end the process, whatever happens."""
+    code = 1
+    try:
+        work()
+        code = 0
+    except BaseException as exc:
+        print(named(exc), file=sys.stderr)
+        raise
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)

@@ -1,0 +1,82 @@
+"""Hears what nobody else would: warnings, unraisable exceptions, loggers; and what is left."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import sys
+import threading
+import time
+import warnings
+from typing import Any
+
+import litellm
+
+from .application import named
+from .observation import without_chance
+
+_SETTLING = 1.0
+"""Seconds in which what is ending may end."""
+
+
+class Witness(logging.Handler):
+    """Notes every complaint of this process, from its creation on."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.complaints: list[str] = []
+        root = logging.getLogger()
+        root.handlers[:] = [self]
+        warnings.simplefilter("always")
+        warnings.showwarning = self._warned  # type: ignore[assignment]
+        sys.unraisablehook = self._unraisable
+        threading.excepthook = self._thread
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Note a logger's line."""
+        said = record.getMessage().partition("\n")[0]
+        if record.exc_info and record.exc_info[1] is not None:
+            said += f": {named(record.exc_info[1])}"
+        self._note(f"{record.name} {record.levelname}: {said}")
+
+    def _warned(self, message: Any, category: type[Warning], *_: object, **__: object) -> None:
+        self._note(f"{category.__name__}: {str(message).partition(chr(10))[0]}")
+
+    def _unraisable(self, unraisable: Any) -> None:
+        exc = unraisable.exc_value
+        self._note(f"unraisable: {'' if exc is None else named(exc)} in {unraisable.object!r}")
+
+    def _thread(self, args: Any) -> None:
+        self._note(f"thread: {named(args.exc_value)}")
+
+    def _note(self, line: str) -> None:
+        line = without_chance(line)
+        if line not in self.complaints:
+            self.complaints.append(line)
+
+
+async def tasks_left() -> list[str]:
+    """Collect all garbage, let what is ending end, and return which tasks are left."""
+    until = time.monotonic() + _SETTLING
+    while True:
+        gc.collect()
+        await asyncio.sleep(0.002)
+        left = sorted(
+            getattr(task.get_coro(), "__qualname__", repr(task.get_coro()))
+            for task in asyncio.all_tasks()
+            if task is not asyncio.current_task()
+        )
+        if not left or time.monotonic() > until:
+            return left
+
+
+def streams_left() -> int:
+    """Collect all garbage and return how many of LiteLLM's streams live on."""
+    gc.collect()
+    return sum(isinstance(one, litellm.CustomStreamWrapper) for one in _tracked())
+
+
+def _tracked() -> list[Any]:
+    # A weak proxy, asked for its class, may raise.
+    return [one for one in gc.get_objects() if issubclass(type(one), litellm.CustomStreamWrapper)]
