@@ -39,6 +39,9 @@ def tell(outcome: Outcome, *, seen: bool) -> None:
     """Print a case's line, and what it saw where that is asked for."""
     said = " | ".join(outcome.differences) or outcome.pending or "the same"
     print(f"{outcome.case}: {said}", flush=True)
+    if outcome.differences:
+        for line in outcome.with_.stacks or outcome.without.stacks:
+            print(f"    {line}")
     if seen:
         print(f"  without: {outcome.without}\n  with:    {outcome.with_}", flush=True)
 

@@ -75,6 +75,10 @@ class App:
         await self.there(exchange.wait_hanging())
         return exchange
 
+    def release(self, exchange: Exchange) -> None:
+        """Let the provider go on with an answer."""
+        self.provider.release(exchange)
+
     async def idle(self) -> None:
         """Wait until the provider has nothing left to answer."""
         await self.there(self.provider.provider.wait_idle())

@@ -127,9 +127,9 @@ def _ended(one: Running) -> dict[str, Any]:
             seen: dict[str, Any] = json.loads(one.said)
             return seen
         if hung:
-            return asdict(Observation(end="hang", faults=one.stacks.splitlines()))
+            return asdict(Observation(end="hang", stacks=one.stacks.splitlines()))
         output = (Path(one.folder.name) / "output").read_text().splitlines()
-        return asdict(Observation(end=f"died: {status}", faults=output[-20:]))
+        return asdict(Observation(end=f"died: {status}", stacks=output[-20:]))
     finally:
         one.folder.cleanup()
 

@@ -23,6 +23,10 @@ def without_chance(text: str) -> str:
     return text
 
 
+BROKEN = ("hang", "died")
+"""The ends of an application that is no fit one to compare."""
+
+
 @dataclass(slots=True)
 class Observation:
     """What an application saw, in words and counts that another process can compare."""
@@ -40,6 +44,8 @@ class Observation:
     """LiteLLM's streams that lived on after a full collection."""
     exchanges: int = 0
     """Requests that the provider was still answering."""
+    stacks: list[str] = field(default_factory=list)
+    """Where it hung, or its last words; shown, not compared."""
     faults: list[str] = field(default_factory=list)
     """What only the side with the package can have: faults of the package's own."""
 
@@ -49,6 +55,8 @@ def differences(without: Observation, with_: Observation) -> Iterator[str]:
 
     It may end earlier what nobody will resume, so that fewer streams and exchanges are no harm.
     """
+    if without.end.startswith(BROKEN):
+        yield f"without the package too: {without.end}"
     for name in ("end", "files", "tasks"):
         before, after = getattr(without, name), getattr(with_, name)
         if before != after:

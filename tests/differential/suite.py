@@ -84,10 +84,12 @@ def compare(
 
 def _run(jobs: list[dict[str, Any]], python: str, planted: bool) -> Iterator[tuple[Any, Any]]:
     command = [python, "-m", "tests.differential.nursery"]
+    # This checkout's package, whichever is installed.
+    path = [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
     nursery = subprocess.Popen(
         command,
         cwd=ROOT,
-        env={**os.environ, "PYTHONHASHSEED": "0"},
+        env={**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": os.pathsep.join(path)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

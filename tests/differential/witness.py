@@ -73,10 +73,11 @@ async def tasks_left() -> list[str]:
 
 def streams_left() -> int:
     """Collect all garbage and return how many of LiteLLM's streams live on."""
-    gc.collect()
-    return sum(isinstance(one, litellm.CustomStreamWrapper) for one in _tracked())
-
-
-def _tracked() -> list[Any]:
-    # A weak proxy, asked for its class, may raise.
-    return [one for one in gc.get_objects() if issubclass(type(one), litellm.CustomStreamWrapper)]
+    until = time.monotonic() + _SETTLING
+    while True:  # LiteLLM's logging, in threads of its own, holds a stream for a moment
+        gc.collect()
+        # By type: a weak proxy that is asked for its class may raise.
+        found = [issubclass(type(one), litellm.CustomStreamWrapper) for one in gc.get_objects()]
+        if not any(found) or time.monotonic() > until:
+            return sum(found)
+        time.sleep(0.01)
