@@ -80,12 +80,12 @@ class Site:
     """A running server."""
 
     def __init__(self, port: int) -> None:
-        self._port = port
+        self.port = port
         self._clients: list[Client] = []
 
     async def client(self) -> Client:
         """Return a client that is connected."""
-        client = Client(*await asyncio.open_connection("127.0.0.1", self._port))
+        client = Client(*await asyncio.open_connection("127.0.0.1", self.port))
         self._clients.append(client)
         return client
 
@@ -110,7 +110,6 @@ async def serving(asgi: Any, lifespan: Literal["on", "off"] = "off") -> AsyncIte
         config = uvicorn.Config(
             asgi, log_level="warning", lifespan=lifespan, timeout_graceful_shutdown=2
         )
-        config.loaded_app = None
         server = uvicorn.Server(config)
         running = asyncio.create_task(server.serve(sockets=[listening]))
         site = Site(listening.getsockname()[1])

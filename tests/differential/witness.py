@@ -19,6 +19,9 @@ from .observation import without_chance
 _SETTLING = 1.0
 """Seconds in which what is ending may end."""
 
+_LITELLMS = "LoggingWorker._worker_loop"
+"""A task that LiteLLM begins in each loop and never ends."""
+
 
 class Witness(logging.Handler):
     """Notes every complaint of this process, from its creation on."""
@@ -62,13 +65,15 @@ async def tasks_left() -> list[str]:
     while True:
         gc.collect()
         await asyncio.sleep(0.002)
-        left = sorted(
-            getattr(task.get_coro(), "__qualname__", repr(task.get_coro()))
-            for task in asyncio.all_tasks()
-            if task is not asyncio.current_task()
-        )
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        left = sorted(name for task in tasks if (name := _name(task)) != _LITELLMS)
         if not left or time.monotonic() > until:
             return left
+
+
+def _name(task: asyncio.Task[Any]) -> str:
+    coro = task.get_coro()
+    return getattr(coro, "__qualname__", type(coro).__name__)
 
 
 def streams_left() -> int:

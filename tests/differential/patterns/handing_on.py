@@ -109,22 +109,28 @@ async def a_stream_goes_on_in_another_task(app: App) -> None:
 @pattern()
 async def a_task_for_a_chunk_is_cancelled_before_it_began(app: App) -> None:
     """Prefetchers make a task for the next chunk and cancel it where it is not wanted yet."""
+    app.script(hang_at=2)
     stream = await app.stream()
     for _ in range(2):
         early = asyncio.create_task(stream.__anext__())
         early.cancel()
         await app.ended(early)
         app.log(await take(stream, 1))
+    await asyncio.sleep(0.02)  # the application has other things to do
+    app.release(await app.exchange())
     app.log(await whole(stream))
 
 
 @pattern()
 async def an_anext_that_nobody_awaits(app: App) -> None:
     """Merging libraries call __anext__ and decide then that they do not await it."""
+    app.script(hang_at=1)
     stream = await app.stream()
     waiting = stream.__anext__()
     waiting.close()
     del waiting
+    await asyncio.sleep(0.02)  # the application has other things to do
+    app.release(await app.exchange())
     app.log(await whole(stream))
 
 
