@@ -23,9 +23,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--loop", action="append", choices=LOOPS, help="asyncio without it")
     parser.add_argument("--list", action="store_true", help="say what each pattern does")
     parser.add_argument("--seen", action="store_true", help="show what both sides saw")
-    parser.add_argument(
-        "--control", action="store_true", help="run both sides without the package"
-    )
+    parser.add_argument("--control", action="store_true", help="run both sides without the package")
     return parser.parse_args()
 
 
@@ -38,7 +36,8 @@ def chosen_patterns(names: Sequence[str] | None) -> list[Pattern]:
 def tell(outcome: Outcome, *, seen: bool) -> None:
     """Print a case's line, and what it saw where that is asked for."""
     said = " | ".join(outcome.differences) or outcome.pending or "the same"
-    print(f"{outcome.case}: {said}", flush=True)
+    took = f" ({outcome.without.seconds:.1f} s, {outcome.with_.seconds:.1f} s)" if seen else ""
+    print(f"{outcome.case}{took}: {said}", flush=True)
     if outcome.differences:
         for line in outcome.with_.stacks or outcome.without.stacks:
             print(f"    {line}")

@@ -8,6 +8,7 @@ import inspect
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -22,8 +23,6 @@ from .observation import Observation
 from .pattern import Loop, Pattern, Transport
 from .witness import Witness, streams_left, tasks_left
 
-OURS = "litellm_cancel_otel"
-
 
 def run(
     pattern: Pattern, transport: Transport, loop: Loop, folder: Path, *, package: bool
@@ -31,6 +30,7 @@ def run(
     """Run a pattern and return what it saw."""
     _like_a_new_process()
     os.environ["DISABLE_AIOHTTP_TRANSPORT"] = str(transport == "httpx")
+    began = time.monotonic()
     witness = Witness()
     reader = _telemetry() if package else None
     if reader is None:
@@ -50,6 +50,7 @@ def run(
                 seen.end = named(exc)
         seen.streams = streams_left()
         seen.exchanges = provider.provider.open_exchanges
+    seen.seconds = time.monotonic() - began
     seen.files = {path.name: path.read_text() for path in sorted(files.iterdir())}
     if reader is not None:
         seen.faults += _faults(reader, seen)
@@ -129,26 +130,35 @@ def _telemetry() -> Any:
 
 def _faults(reader: Any, seen: Observation) -> list[str]:
     """Return what the package's own metrics say against it."""
+    told = _told(reader)
+    for attributes, value in told.get("litellm_cancel.guard.actions", ()):
+        seen.guard[attributes["action"]] = value
     found = []
-    faults = _sum(reader, f"{OURS.removesuffix('_otel')}.internal_errors")
-    if faults:
+    if faults := _sum(told, "litellm_cancel.internal_errors"):
         found.append(f"{faults} internal errors")
-    still_open = _sum(reader, f"{OURS.removesuffix('_otel')}.streams.open")
+    still_open = _sum(told, "litellm_cancel.streams.open")
     if still_open > seen.streams:
         found.append(f"{still_open} streams told as open, {seen.streams} are alive")
     return found
 
 
-def _sum(reader: Any, name: str) -> int:
+def _told(reader: Any) -> dict[str, list[tuple[Any, int]]]:
+    """Return the attributes and values of every metric, by its name."""
     data = reader.get_metrics_data()
-    return sum(
-        int(point.value)
+    return {
+        metric.name: [
+            (point.attributes, point.value)
+            for point in metric.data.data_points
+            if hasattr(point, "value")
+        ]
         for resource in (data.resource_metrics if data else ())
         for scope in resource.scope_metrics
         for metric in scope.metrics
-        if metric.name == name
-        for point in metric.data.data_points
-    )
+    }
+
+
+def _sum(told: dict[str, list[tuple[Any, int]]], name: str) -> int:
+    return sum(value for _, value in told.get(name, ()))
 
 
 def main(work: Callable[[], None]) -> None:

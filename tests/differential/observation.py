@@ -12,6 +12,7 @@ _CHANCE = (
     (re.compile(r"port=\d+"), "port=…"),
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "an id"),
     (re.compile(r"Task-\d+"), "Task-…"),
+    (re.compile(r"created=\d+"), "created=…"),
     (re.compile(r"/tmp/\S+"), "/tmp/…"),
 )
 
@@ -44,6 +45,10 @@ class Observation:
     """LiteLLM's streams that lived on after a full collection."""
     exchanges: int = 0
     """Requests that the provider was still answering."""
+    seconds: float = 0.0
+    """How long it took; shown, not compared."""
+    guard: dict[str, int] = field(default_factory=dict)
+    """How often the package's guard did what; shown, not compared."""
     stacks: list[str] = field(default_factory=list)
     """Where it hung, or its last words; shown, not compared."""
     faults: list[str] = field(default_factory=list)

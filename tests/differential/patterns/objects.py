@@ -18,9 +18,6 @@ from openai import AsyncOpenAI
 from ..application import App, chained, take, text_of, whole
 from ..pattern import pattern
 
-ADDED = ("litellm_cancel_otel_step", "litellm_cancel_otel_substitute")
-"""The names that the package adds to a stream; nothing else may differ."""
-
 
 @pattern()
 async def what_a_stream_looks_like(app: App) -> None:
@@ -34,8 +31,9 @@ async def what_a_stream_looks_like(app: App) -> None:
     app.log(cls.__name__, cls.__module__, cls.__qualname__, isinstance(stream, CustomStreamWrapper))
     app.log(isinstance(stream, AsyncIterator), isinstance(stream, AsyncIterable))
     app.log(inspect.isasyncgen(stream), inspect.isawaitable(stream), callable(stream))
-    app.log([name for name in dir(stream) if not name.startswith("litellm_cancel_otel")])
-    app.log([name for name in vars(stream) if not name.startswith("litellm_cancel_otel")])
+    for name in (*dir(stream), "and in its own dictionary:", *vars(stream)):
+        if not name.startswith("litellm_cancel_otel"):
+            app.log(name, book="names")
     app.log(stream.__class__.__name__, repr(stream)[:30], aiter(stream) is stream, bool(stream))
     for name in ("aclose", "__anext__", "__aiter__", "__next__", "close", "athrow", "model"):
         app.log(name, hasattr(stream, name))

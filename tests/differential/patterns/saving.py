@@ -55,8 +55,9 @@ def saving(app: App, *, paced: bool = True) -> AsyncIterator[str]:
 
     async def body() -> AsyncIterator[str]:
         pieces: list[str] = []
+        stream = await app.stream()
         try:
-            async for chunk in await app.stream():
+            async for chunk in stream:
                 pieces.append(text_of(chunk))
                 yield pieces[-1]
                 if paced:
@@ -216,6 +217,10 @@ async def a_background_task_reads_the_rest_later(app: App) -> None:
 async def a_producer_outlives_its_request(app: App) -> None:
     """Resumable streams, as in the Vercel AI SDK's guide: a producer pulls each chunk in a task of
     its own, for a queue, and goes on without the client."""
+
+    async def pulled(stream: Any) -> Any:
+        return await stream.__anext__()
+
     produced = asyncio.Event()
     kept: list[asyncio.Task[None]] = []
 
@@ -223,7 +228,7 @@ async def a_producer_outlives_its_request(app: App) -> None:
         whole = ""
         try:
             while True:
-                chunk = await asyncio.create_task(stream.__anext__())
+                chunk = await asyncio.create_task(pulled(stream))
                 whole += text_of(chunk)
                 await pieces.put(text_of(chunk))
                 await asyncio.sleep(0.03)

@@ -330,9 +330,7 @@ async def a_raw_application(app: App) -> None:
         app.log(message)
         await send({"type": "http.response.start", "status": 201, "headers": []})
         async for piece in _pieces(app):
-            await send(
-                {"type": "http.response.body", "body": piece.encode(), "more_body": True}
-            )
+            await send({"type": "http.response.body", "body": piece.encode(), "more_body": True})
         await send({"type": "http.response.body"})
         app.log(await receive())
 
