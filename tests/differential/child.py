@@ -21,7 +21,7 @@ from litellm_cancel_otel._demo.fakes import ThreadedFakeProvider, aclose_litellm
 from .application import App, named
 from .observation import Observation
 from .pattern import Loop, Pattern, Transport
-from .witness import Witness, streams_left, tasks_left
+from .witness import Witness, left, streams_left
 
 
 def run(
@@ -49,7 +49,6 @@ def run(
             except BaseException as exc:
                 seen.end = named(exc)
         seen.streams = streams_left()
-        seen.exchanges = provider.provider.open_exchanges
     seen.seconds = time.monotonic() - began
     seen.files = {path.name: path.read_text() for path in sorted(files.iterdir())}
     if reader is not None:
@@ -84,24 +83,22 @@ def _eager_loop() -> asyncio.AbstractEventLoop:
 async def _run(pattern: Pattern, app: App, seen: Observation, folder: Path) -> None:
     running: Any = pattern.run(app)
     loop = asyncio.get_running_loop()
-    loop.call_later(_HANG - 1, _stacks, folder / "stacks")
+    loop.call_later(HANGS_AFTER * 0.9, _stacks, folder / "stacks")
     try:
         await running
     except BaseException as exc:
         seen.end = named(exc)
-    seen.tasks = await tasks_left()
-    # Those of a consumer that nobody closes are freed here, and not when the loop has gone.
+    seen.tasks, seen.exchanges = await left(app.provider.provider)
     await aclose_litellm_clients()
 
 
-_HANG = 20.0
-"""Seconds after which a pattern hangs: no application here takes more than two."""
-KILLED_AFTER = _HANG + 2
+HANGS_AFTER = float(os.environ.get("DIFFERENTIAL_HANGS_AFTER", "30"))
+"""Seconds after which a pattern hangs: no application here takes more than three."""
 
 
 def watch_for_hang(file: TextIO) -> None:
     """Write where every thread is if this process is still here when it should not."""
-    faulthandler.dump_traceback_later(_HANG, file=file)
+    faulthandler.dump_traceback_later(HANGS_AFTER, file=file)
 
 
 def _stacks(file: Path) -> None:

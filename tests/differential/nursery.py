@@ -17,6 +17,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
@@ -69,11 +70,11 @@ def start(job: Job) -> Running:
         os.close(reading)
         child.main(lambda: _work(job, Path(folder.name), writing))
     os.close(writing)
-    return Running(job, pid, reading, folder, time.monotonic() + child.KILLED_AFTER)
+    return Running(job, pid, reading, folder, time.monotonic() + child.HANGS_AFTER + 1)
 
 
 def _work(job: Job, folder: Path, pipe: int) -> None:
-    with (folder / "output").open("w") as out, (folder / "stacks").open("w") as stacks:
+    with (folder / "output").open("w") as out, (folder / "stacks").open("a") as stacks:
         os.dup2(out.fileno(), 1)
         os.dup2(out.fileno(), 2)
         child.watch_for_hang(stacks)
@@ -174,6 +175,8 @@ def _the_package() -> None:
     for name in ("_callback", "_middleware", "_cli"):
         import_module(f"litellm_cancel_otel.{name}")
     import_module("opentelemetry.sdk.trace.export.in_memory_span_exporter")
+    with suppress(ImportError):  # openai 3's HTTP client, where it is there
+        import_module("httpx2")
     scout.freeze()
 
 

@@ -65,7 +65,7 @@ def differences(without: Observation, with_: Observation) -> Iterator[str]:
     for name in ("end", "files", "tasks"):
         before, after = getattr(without, name), getattr(with_, name)
         if before != after:
-            yield f"{name}: {before!r} became {after!r}"
+            yield f"{name}: {_short(before)} became {_short(after)}"
     for book in sorted(without.books.keys() | with_.books.keys()):
         before, after = without.books.get(book, []), with_.books.get(book, [])
         if before != after:
@@ -82,8 +82,13 @@ def differences(without: Observation, with_: Observation) -> Iterator[str]:
 def _first_difference(before: list[str], after: list[str]) -> str:
     for number, (one, other) in enumerate(zip(before, after, strict=False)):
         if one != other:
-            return f"line {number}: {one!r} became {other!r}"
+            return f"line {number}: {_short(one)} became {_short(other)}"
     shared = min(len(before), len(after))
     if len(after) > shared:
-        return f"line {shared} is new: {after[shared]!r}"
-    return f"line {shared} is missing: {before[shared]!r}, and {len(before) - shared - 1} more"
+        return f"line {shared} is new: {_short(after[shared])}"
+    return f"line {shared} is missing: {_short(before[shared])}, of {len(before)}"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}…"

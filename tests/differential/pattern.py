@@ -63,7 +63,6 @@ def every_pattern() -> dict[str, Pattern]:
 
 
 def planted() -> dict[str, Pattern]:
-    """Return the patterns that differ on purpose, and no other."""
-    every = set(every_pattern())
+    """Return the patterns that differ on purpose too."""
     import_module(".planted", __package__)
-    return {name: one for name, one in _KNOWN.items() if name not in every}
+    return dict(_KNOWN)

@@ -11,6 +11,7 @@ from contextlib import suppress
 from importlib import import_module
 
 import litellm
+from litellm.integrations.custom_logger import CustomLogger
 
 from litellm_cancel_otel._demo.fakes import (
     PROVIDERS,
@@ -40,20 +41,27 @@ def warm() -> None:
     with os.fdopen(reading) as said:
         names: list[str] = json.load(said)
     os.waitpid(pid, 0)
-    for name in names:
+    for name in (*names, *_LAZY):
         with suppress(Exception):  # some are made by others, under a name of their own
             import_module(name)
 
 
+_LAZY = ("uvicorn.protocols.http.auto", "uvicorn.protocols.websockets.auto", "uvicorn.lifespan.on")
+"""What uvicorn imports as it starts."""
+
+
 async def _calls() -> None:
     messages = [{"role": "user", "content": "hello"}]
+    litellm.callbacks = [CustomLogger()]
     async with FakeProvider() as provider:
         for name in PROVIDERS:
             kwargs = {**litellm_kwargs(name, provider.base_url), "messages": messages}
             await litellm.acompletion(**kwargs)
             async for _ in await litellm.acompletion(**kwargs, stream=True):
                 pass
-        litellm.Router(model_list=[])
+        params = litellm_kwargs("openai", provider.base_url)
+        router = litellm.Router(model_list=[{"model_name": "one", "litellm_params": params}])
+        await router.acompletion(model="one", messages=messages)
         await aclose_litellm_clients()
 
 

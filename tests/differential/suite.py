@@ -64,6 +64,7 @@ def compare(
     *,
     planted: bool = False,
     control: bool = False,
+    hangs_after: float = 30,
 ) -> Iterator[Outcome]:
     """Run each case without the package and with it, and yield what they saw.
 
@@ -72,7 +73,7 @@ def compare(
     seen: dict[Case, dict[bool, Observation]] = {case: {} for case in chosen}
     rounds = (False, not control)
     jobs = [{**case._asdict(), "package": package} for package in rounds for case in chosen]
-    for job, observed in _run(jobs, python, planted):
+    for job, observed in _run(jobs, python, planted, hangs_after):
         case = Case(job["pattern"], job["transport"], job["loop"])
         of_case = seen[case]
         side = job["package"] or (control and False in of_case)
@@ -82,14 +83,22 @@ def compare(
             yield Outcome(case, of_case[False], of_case[True], found)
 
 
-def _run(jobs: list[dict[str, Any]], python: str, planted: bool) -> Iterator[tuple[Any, Any]]:
+def _run(
+    jobs: list[dict[str, Any]], python: str, planted: bool, hangs_after: float
+) -> Iterator[tuple[Any, Any]]:
     command = [python, "-m", "tests.differential.nursery"]
     # This checkout's package, whichever is installed.
     path = [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {
+        **os.environ,
+        "PYTHONHASHSEED": "0",
+        "PYTHONPATH": os.pathsep.join(path),
+        "DIFFERENTIAL_HANGS_AFTER": str(hangs_after),
+    }
     nursery = subprocess.Popen(
         command,
         cwd=ROOT,
-        env={**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": os.pathsep.join(path)},
+        env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -13,6 +13,8 @@ from typing import Any
 
 import litellm
 
+from litellm_cancel_otel._demo.fakes import FakeProvider
+
 from .application import named
 from .observation import without_chance
 
@@ -59,16 +61,17 @@ class Witness(logging.Handler):
             self.complaints.append(line)
 
 
-async def tasks_left() -> list[str]:
-    """Collect all garbage, let what is ending end, and return which tasks are left."""
+async def left(provider: FakeProvider) -> tuple[list[str], int]:
+    """Collect all garbage and let what is ending end; return which tasks are left, and how many
+    requests the provider is still answering."""
     until = time.monotonic() + _SETTLING
     while True:
         gc.collect()
         await asyncio.sleep(0.002)
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        left = sorted(name for task in tasks if (name := _name(task)) != _LITELLMS)
-        if not left or time.monotonic() > until:
-            return left
+        names = sorted(name for task in tasks if (name := _name(task)) != _LITELLMS)
+        if not (names or provider.open_exchanges) or time.monotonic() > until:
+            return names, provider.open_exchanges
 
 
 def _name(task: asyncio.Task[Any]) -> str:

@@ -110,7 +110,7 @@ async def _by_router(app: App) -> Any:
 
 @pattern()
 async def retries_that_succeed(app: App) -> None:
-    """An answer comes at the second attempt."""
+    """A provider is overloaded for a moment: LiteLLM's answer comes at the second attempt."""
     app.script(status=500)
     task = asyncio.create_task(litellm.acompletion(**{**app.kwargs(), "num_retries": 2}))
     await app.exchange()
@@ -139,10 +139,14 @@ class Hooks(CustomLogger):
         self._app = app
         self._judging = False
 
-    async def async_log_success_event(self, kwargs: Any, *_: Any) -> None:
+    async def async_log_success_event(
+        self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any
+    ) -> None:
         self._app.log("success", kwargs["model"], kwargs.get("stream"), book="hooks")
 
-    async def async_log_failure_event(self, kwargs: Any, *_: Any) -> None:
+    async def async_log_failure_event(
+        self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any
+    ) -> None:
         exc = kwargs.get("exception")
         self._app.log("failure", kwargs["model"], type(exc).__name__, book="hooks")
 
@@ -161,6 +165,8 @@ async def _told(app: App, lines: int) -> None:
         if len(app.books.get("hooks", ())) >= lines:
             break
         await asyncio.sleep(0.005)
+    else:
+        app.log("told too little")
     app.books.get("hooks", []).sort()
 
 
@@ -175,14 +181,14 @@ async def a_hook_asks_a_judge(app: App) -> None:
         await app.chat()
     except Exception as exc:
         app.caught(exc)
-    await _told(app, 4)
+    await _told(app, 6)
 
 
 @pattern()
 async def callbacks_by_their_old_names(app: App) -> None:
     """Functions in success_callback and failure_callback are called as often as before."""
 
-    def success(kwargs: Any, *_: Any) -> None:
+    async def success(kwargs: Any, *_: Any) -> None:
         app.log("success", kwargs["model"], book="hooks")
 
     async def failure(kwargs: Any, *_: Any) -> None:
