@@ -102,9 +102,15 @@ def watch_for_hang(file: TextIO) -> None:
 
 
 def _stacks(file: Path) -> None:
+    """Write what each task waits for, outermost first."""
     with file.open("a") as out:
         for task in asyncio.all_tasks():
-            task.print_stack(file=out)
+            print(task.get_name(), file=out)
+            waiting: Any = task.get_coro()
+            while (frame := getattr(waiting, "cr_frame", None)) is not None:
+                code = frame.f_code
+                print(f"  {code.co_filename}:{frame.f_lineno} {code.co_qualname}", file=out)
+                waiting = waiting.cr_await
 
 
 def _telemetry() -> Any:

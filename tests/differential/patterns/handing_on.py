@@ -167,11 +167,12 @@ async def keep_alives_while_a_chunk_is_awaited(app: App) -> None:
     stream = await app.stream()
     exchange = await app.exchange()
     waiting: Any = None
+    kept_alive = False
     while True:
         waiting = waiting or asyncio.ensure_future(anext(stream))
         done, _ = await asyncio.wait({waiting}, timeout=0.05)
         if not done:
-            app.log("keep-alive")
+            kept_alive = True
             app.release(exchange)
             await asyncio.wait({waiting})
         try:
@@ -179,6 +180,7 @@ async def keep_alives_while_a_chunk_is_awaited(app: App) -> None:
         except StopAsyncIteration:
             break
         waiting = None
+    app.log("kept alive", kept_alive)
 
 
 @pattern()
