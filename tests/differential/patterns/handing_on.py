@@ -50,7 +50,7 @@ async def a_tee_whose_one_branch_fails(app: App) -> None:
 
     async def slow() -> None:
         async for piece in tee.branch():
-            app.log(piece)
+            app.log(piece, book="slow")
             await asyncio.sleep(0.03)
 
     app.script(chunks=15, interval=0.002)
