@@ -12,6 +12,7 @@ _CHANCE = (
     (re.compile(r"port=\d+"), "port=…"),
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "an id"),
     (re.compile(r"Task-\d+"), "Task-…"),
+    (re.compile(r"pid=\d+"), "pid=…"),
     (re.compile(r"created=\d+"), "created=…"),
     (re.compile(r"/tmp/\S+"), "/tmp/…"),
 )

@@ -79,8 +79,9 @@ class Client:
 class Site:
     """A running server."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, server: uvicorn.Server) -> None:
         self.port = port
+        self.server = server
         self._clients: list[Client] = []
 
     async def client(self) -> Client:
@@ -97,6 +98,10 @@ class Site:
         client.leave()
         return answer
 
+    def stop(self) -> None:
+        """Tell the server to stop, as SIGTERM does."""
+        self.server.should_exit = True
+
     def leave(self) -> None:
         """Let every client go."""
         for client in self._clients:
@@ -104,18 +109,36 @@ class Site:
 
 
 @asynccontextmanager
-async def serving(asgi: Any, lifespan: Literal["on", "off"] = "off") -> AsyncIterator[Site]:
+async def serving(
+    asgi: Any, lifespan: Literal["on", "off"] = "off", patience: int = 2
+) -> AsyncIterator[Site]:
     """Serve an ASGI application with uvicorn, in this loop, until the block ends."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         config = uvicorn.Config(
-            asgi, log_level="warning", lifespan=lifespan, timeout_graceful_shutdown=2
+            asgi, log_level="warning", lifespan=lifespan, timeout_graceful_shutdown=patience
         )
         server = uvicorn.Server(config)
         running = asyncio.create_task(server.serve(sockets=[listening]))
-        site = Site(listening.getsockname()[1])
+        site = Site(listening.getsockname()[1], server)
         try:
             yield site
         finally:
             site.leave()
-            server.should_exit = True
+            site.stop()
             await running
+
+
+def of_spec_2_4(asgi: Any) -> Any:
+    """Do what a server of ASGI spec 2.4 does, on top of uvicorn: ``send`` raises OSError."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        cycle = send.__self__  # uvicorn's, whose bound method it is
+
+        async def raising(message: Any) -> None:
+            await send(message)
+            if cycle.disconnected:
+                raise OSError("the client has gone")
+
+        await asgi({**scope, "asgi": {**scope["asgi"], "spec_version": "2.4"}}, receive, raising)
+
+    return app

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import signal
 import threading
@@ -293,3 +294,28 @@ def a_loop_for_each_thread(app: App) -> None:
     for thread in threads:
         thread.start()
         thread.join()  # LiteLLM keeps its clients by the loop's id, which another may have again
+
+
+@pattern(loops=ONLY_PLAIN)
+def workers_that_are_forked(app: App) -> None:
+    """Celery's prefork pool and gunicorn --preload set everything up, fork, and make their calls in
+    the child."""
+
+    async def job() -> str:
+        answer = await whole(await app.stream())
+        await aclose_litellm_clients()
+        return answer
+
+    for number in range(2):
+        pid = os.fork()
+        if not pid:
+            said = "failed"
+            try:
+                said = asyncio.run(job())
+            except BaseException as exc:
+                said = named(exc)
+            finally:
+                (app.folder / f"worker {number}").write_text(said)
+                os._exit(0)
+        app.log(os.waitpid(pid, 0)[1])
+    app.log(asyncio.run(job()))

@@ -122,6 +122,23 @@ async def a_task_for_a_chunk_is_cancelled_before_it_began(app: App) -> None:
 
 
 @pattern()
+async def a_chunks_task_is_cancelled_while_it_waits(app: App) -> None:
+    """Prefetchers cancel the task that waits for the next chunk, and look at the stream later."""
+    app.script(hang_at=1)
+    stream = await app.stream()
+    app.log(await take(stream, 1))
+    waiting = asyncio.create_task(stream.__anext__())
+    await app.turns(20)
+    waiting.cancel("not wanted yet")
+    await app.ended(waiting)
+    app.release(await app.exchange())
+    try:
+        app.log(repr(await whole(stream)))
+    except Exception as exc:
+        app.caught(exc)
+
+
+@pattern()
 async def an_anext_that_nobody_awaits(app: App) -> None:
     """Merging libraries call __anext__ and decide then that they do not await it."""
     app.script(hang_at=1)

@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from ..application import App, text_of
 from ..pattern import pattern
-from ..web import Site, guarded, serving, wrapped
+from ..web import Site, guarded, of_spec_2_4, serving, wrapped
 
 UNGUARDED = {"litellm_cancel_guard": False}
 
@@ -144,6 +144,47 @@ async def a_save_under_a_shield_inside_a_middleware(app: App) -> None:
     site = Starlette(routes=_site(app, wrap=False).routes)
     _dispatched(app, site)
     await a_client_leaves(app, guarded(app, site))
+
+
+@pattern()
+async def a_save_where_send_raises(app: App) -> None:
+    """On a server of ASGI spec 2.4 the framework learns by OSError from send that the client has
+    gone: what the body has begun to save is saved, and the handler of the error is called.
+
+    Without the package the body's finally waits for the collector: only what it saved, and what
+    the server was told, is compared.
+    """
+
+    async def body() -> AsyncIterator[str]:
+        pieces: list[str] = []
+        try:
+            async for chunk in await app.stream():
+                pieces.append(text_of(chunk))
+                (app.folder / "begun").write_text("yes")
+                yield pieces[-1]
+        finally:
+            (app.folder / "saved").write_text("yes")
+
+    async def answer(request: Request) -> Response:
+        return StreamingResponse(body(), background=_after(app))
+
+    app.script(chunks=None, interval=0.002)
+    site = guarded(app, Starlette(routes=[Route("/answer", answer)]))
+    await a_client_leaves(app, of_spec_2_4(site))
+
+
+@pattern()
+async def a_shutdown_in_the_middle(app: App) -> None:
+    """A deployment stops the server while it streams: uvicorn waits, and then cancels the
+    requests that are left; the body saves what it has."""
+    requests = Requests(app, _site(app, wrap=False, paced=False))
+    app.script(hang_at=1)
+    async with serving(requests, patience=1) as site:
+        client = await site.client()
+        client.ask("/answer")
+        await client.sees(b"word0")
+        site.stop()
+        await app.until(requests.over, "the request's end")
 
 
 @pattern()

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import litellm
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.middleware.base import BaseHTTPMiddleware
@@ -16,6 +17,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
+
+from litellm_cancel_otel._demo.fakes import aclose_litellm_clients
 
 from ..application import App, text_of, whole
 from ..pattern import pattern
@@ -341,3 +344,27 @@ async def a_raw_application(app: App) -> None:
         app.log(await client.answer(), book="client")
         client.leave()
         await app.until(requests.over, "the request's end")
+
+
+@pattern()
+async def synchronous_endpoints(app: App) -> None:
+    """FastAPI runs a plain def in a thread: it calls litellm.completion, or a loop of its own."""
+    site = guarded(app, FastAPI())
+
+    @site.get("/completion")
+    def blocking() -> dict[str, str]:
+        answer: Any = litellm.completion(**app.kwargs())
+        return {"answer": answer.choices[0].message.content}
+
+    @site.get("/loop")
+    def with_a_loop() -> dict[str, str]:
+        async def ask() -> str:
+            answer = await whole(await app.stream())
+            await aclose_litellm_clients()
+            return answer
+
+        return {"answer": asyncio.run(ask())}
+
+    async with serving(site) as running:
+        for path in ("/completion", "/loop", "/completion"):
+            app.log(await running.get(path))
