@@ -66,12 +66,9 @@ def outcomes_of(chosen: list[Case], **how: object) -> Callable[[Case], Outcome]:
 @pytest.fixture(scope="module")
 def outcome(request: pytest.FixtureRequest) -> Callable[[Case], Outcome]:
     """What gives the outcome of a case; only what is asked for in this run is run at all."""
-    asked = [
-        item.callspec.params["case"]
-        for item in request.session.items
-        if item.module is request.module and "case" in getattr(item, "callspec", item).params
-    ]
-    return outcomes_of(asked)
+    specs = [getattr(item, "callspec", None) for item in request.session.items]
+    asked = [spec.params["case"] for spec in specs if spec is not None and "case" in spec.params]
+    return outcomes_of([case for case in asked if isinstance(case, Case)])
 
 
 @pytest.fixture(scope="module")
