@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import queue
 import signal
@@ -20,6 +21,17 @@ from ..pattern import pattern
 ONLY_PLAIN: Any = ("asyncio",)
 
 
+async def unwound() -> None:
+    """Do what asyncio.run does last: whatever is left at a loop's close is lost by chance."""
+    await aclose_litellm_clients()
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    gc.collect()
+    await asyncio.get_running_loop().shutdown_asyncgens()
+
+
 @pattern(loops=ONLY_PLAIN)
 def run_until_complete_for_each_chunk(app: App) -> None:
     """Scripts, notebooks and synchronous web frameworks ask for each chunk from outside the
@@ -34,7 +46,7 @@ def run_until_complete_for_each_chunk(app: App) -> None:
         except Exception as exc:
             app.caught(exc)
             break
-    loop.run_until_complete(aclose_litellm_clients())
+    loop.run_until_complete(unwound())
     loop.close()
 
 
@@ -52,7 +64,7 @@ class LoopThread:
         return asyncio.run_coroutine_threadsafe(coro, self.loop).result(10)
 
     def __exit__(self, *_: object) -> None:
-        self.run(aclose_litellm_clients())
+        self.run(unwound())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
@@ -193,7 +205,7 @@ def a_worker_keeps_a_loop_for_its_life(app: App) -> None:
             app.log(kind, loop.run_until_complete(task(kind)))
         except Exception as exc:
             app.caught(exc, kind)
-    loop.run_until_complete(aclose_litellm_clients())
+    loop.run_until_complete(unwound())
     loop.close()
 
 
@@ -250,7 +262,7 @@ def a_notebook_cell_is_interrupted(app: App) -> None:
         app.log(loop.run_until_complete(whole(stream)))
     except BaseException as exc:
         app.log(named(exc))
-    loop.run_until_complete(aclose_litellm_clients())
+    loop.run_until_complete(unwound())
     loop.close()
 
 
