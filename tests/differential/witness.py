@@ -28,6 +28,8 @@ _THEIRS = ("LoggingWorker._worker_loop", "_shutdown_watcher")
 _CHANCE = re.compile(
     # LiteLLM makes some of its coroutines in a thread: a cancel meanwhile leaves them unused.
     r"RuntimeWarning: coroutine '\w+ChatCompletion\.\w+' was never awaited"
+    # A library's generator that the collector finds while no loop runs is closed by the next run.
+    r"|RuntimeWarning: coroutine method 'aclose' of '\w+\.\w+' was never awaited"
     # asyncio, from the fifth write on to a client that has gone: it says how late that was noticed.
     r"|asyncio WARNING: socket.send\(\) raised exception"
     # Pydantic says this of LiteLLM's types once, whenever it meets them first.
