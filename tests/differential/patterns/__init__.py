@@ -1,0 +1,1 @@
+"""The applications, by what they are about."""
