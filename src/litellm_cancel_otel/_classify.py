@@ -28,7 +28,7 @@ def classify(seen: Evidence) -> Verdict:
         return Verdict(
             Outcome.CANCELLED,
             source=Source.PROVIDER,
-            phase=_phase(seen),
+            phase=Phase.STREAMING if seen.chunks else Phase.REQUEST,
             signal=Signal.CANCEL,
             ended_by=EndedBy.EXCEPTION,
         )

@@ -11,9 +11,11 @@ import gc
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 from functools import partial
 from time import perf_counter
 from typing import Any
+from weakref import ref
 
 from ._call import Call
 from ._consumers import (
@@ -127,8 +129,16 @@ class Guard:
         if call.driver_failed:
             self._collect_soon(loop, call)
         if call not in self._waiting:
-            self._waiting.add(call)
-            loop.call_later(self._settings.orphan_grace, self._soon, loop, partial(self._due, call))
+            self._wait(loop, call, self._settings.orphan_grace)
+
+    def _wait(self, loop: asyncio.AbstractEventLoop, call: Call, seconds: float) -> None:
+        # By a weak reference: a loop that ends before it is due keeps nothing alive.
+        self._waiting.add(call)
+        loop.call_later(seconds, self._soon, loop, partial(self._due, ref(call)))
+
+    def forget(self, call: Call) -> None:
+        """Let go of a call that has ended."""
+        self._waiting.discard(call)
 
     def _collect_soon(self, loop: asyncio.AbstractEventLoop, call: Call) -> None:
         """Have what nothing can reach any more found: a cycle of an exception and its frames."""
@@ -158,15 +168,17 @@ class Guard:
             if call.dropped_at is None:  # it can be reached: somebody may go on with it
                 call.by_guard = call in self._being_closed
 
-    def _due(self, call: Call) -> None:
+    def _due(self, waiting: "ref[Call]") -> None:
+        call = waiting()
+        if call is None:
+            return
         self._waiting.discard(call)
         loop, since = call.loop, call.driver_done_at
         if loop is None or since is None or call.ended:
             return  # somebody has taken it over; when that one is done it begins anew
         left = since + self._settings.orphan_grace - call.clock()
         if left > 0:
-            self._waiting.add(call)
-            loop.call_later(left, self._soon, loop, partial(self._due, call))
+            self._wait(loop, call, left)
             return
         if loop not in self._orphans:
             self._forget_closed_loops()
@@ -280,6 +292,10 @@ class Guard:
 
     def _run(self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> None:
         task = loop.create_task(work)
+        with suppress(AttributeError):  # a loop's own kind of task
+            # A loop that is stopped for good meanwhile has nothing to complain of: asyncio.gather
+            # says the same of its children.
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
         self._closing.add(task)  # the loop itself holds tasks but weakly
         task.add_done_callback(self._closing.discard)
 

@@ -167,6 +167,8 @@ class Tracker:
         key = self.streams.pop(call, None)
         if key is not None:
             self.recorder.instruments.closed(key)
+        if self.guard is not None:
+            self.guard.forget(call)
         return key
 
     def _disconnected(self) -> list[tuple[Key, float]]:

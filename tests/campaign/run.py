@@ -44,7 +44,7 @@ class Campaign:
 
     def run(self, first: int, calls: int) -> None:
         """Play that many calls, or stop at too many imbalances."""
-        with Ears() as ears, Telemetry() as telemetry:
+        with Ears() as ears, Telemetry(orphan_grace=0.05) as telemetry:
             litellm.callbacks = [telemetry.callback]
             world = World(telemetry, ears)
             self._warm(world)

@@ -286,16 +286,19 @@ def peek(call: Call, chunk: object) -> None:
 class FirstStep(ChunkStep):
     """Awaits the first chunk with the call as the current one: some providers ask only now."""
 
-    __slots__ = ("_peeks",)
+    __slots__ = ("_asked", "_peeks")
 
     def __init__(self, call: Call, owner: Any, *, peeks: bool = False) -> None:
         super().__init__(call, owner)
         self._peeks = peeks
+        self._asked: Any = None
+        """The coroutine of which it is known who asks for the chunk."""
 
     def __next__(self) -> Any:
         token = CURRENT.set(self.call)
-        if not self.call.due:
-            self.call.drive(running_task())  # at the first chunk nothing else says who asks
+        if self._asked is not self.coro:  # not when it is resumed: a cancel may be on its way
+            self._asked = self.coro
+            self.call.drive(running_task())
         try:
             return super().__next__()
         except StopIteration as stop:

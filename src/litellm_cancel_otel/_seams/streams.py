@@ -90,6 +90,7 @@ def _make_watched_type(cls: type) -> type:
     members = {"__slots__": (), "__anext__": __anext__, "aclose": aclose, SUBSTITUTE: substitute}
     watched = type(cls)(cls.__name__, (cls,), {**members, "__module__": cls.__module__})
     watched.__qualname__ = cls.__qualname__
+    del watched.__slots__  # type: ignore[attr-defined]  # it has done its work, and dir() shows it
     return watched
 
 

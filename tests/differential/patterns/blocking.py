@@ -29,6 +29,10 @@ async def unwound() -> None:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     gc.collect()
+    await asyncio.sleep(
+        0
+    )  # the loop makes a task of each generator's close that a collection asks for
+    await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()}, return_exceptions=True)
     await asyncio.get_running_loop().shutdown_asyncgens()
 
 
