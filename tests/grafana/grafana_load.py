@@ -171,7 +171,7 @@ class Replica:
         draw = self._random.random
         external = source is not Source.PROVIDER
         kind = sc.EXTERNAL if external else sc.internal_cancellation_type(provider)
-        phase = {sc.PHASE: self._random.choices(list(Phase), (3, 6, 1))[0].value}
+        phase = {sc.PHASE: self._random.choices(list(Phase), (3, 1, 6, 1))[0].value}
         typed = {**base, sc.CANCELLATION_TYPE: kind, sc.SOURCE: source.value}
         ended = {sc.SIGNAL: Signal.CANCEL.value, sc.ENDED_BY: EndedBy.EXCEPTION.value}
         late = "late_finally" in self.faults and draw() < 0.4
