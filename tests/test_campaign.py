@@ -1,6 +1,5 @@
 """The campaign is balanced, and what is planted in its books or in the package is found."""
 
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import children
 from campaign.books import Entry, Left, Told, balance
 from campaign.expect import ANSWER, CANCELLED, COMPLETED, NO_CALL, told
 from campaign.growth import Held, grown
@@ -20,17 +20,11 @@ LIMIT = 540
 newer = pytest.mark.skipif(OLD, reason="its streams leave chunks and closes for later")
 
 
-def campaign(*options: object, first: str = "") -> "subprocess.CompletedProcess[str]":
+def campaign(*options: object, first: str = "") -> children.Ended[str]:
     """Run a campaign in a process of its own; ``first`` is what it does before."""
     code = f"{first}\nimport sys\nfrom tests.campaign.__main__ import main\nsys.exit(main())"
-    return subprocess.run(
-        [sys.executable, "-c", code, *map(str, options), "--limit", str(LIMIT)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT + 30,
-        check=False,
-    )
+    command = [sys.executable, "-c", code, *map(str, options), "--limit", str(LIMIT)]
+    return children.run(command, cwd=ROOT, timeout=LIMIT + 30)
 
 
 @newer

@@ -11,7 +11,7 @@ import pytest
 import children
 
 HERE = Path(__file__).parent
-PROGRAMS = (HERE / "disconnect", HERE / "mutation")
+PROGRAMS = (HERE / "campaign", HERE / "differential", HERE / "disconnect", HERE / "mutation")
 """Commands of their own, which see to their processes themselves."""
 
 HANGS = "import sys, threading; print('runs', flush=True); threading.Event().wait()"

@@ -3,12 +3,12 @@
 Each sweep is a process of its own, which ends with its stacks where a point hangs.
 """
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import children
 from telemetry import OLD
 
 SCRIPT = Path(__file__).parent / "collector_sweep.py"
@@ -20,17 +20,11 @@ pytestmark = [
 ]
 
 
-def sweep(operation: str, first: str = "") -> "subprocess.CompletedProcess[str]":
+def sweep(operation: str, first: str = "") -> children.Ended[str]:
     """Sweep an operation in a process of its own; ``first`` is what it does before."""
     code = f"import sys\nsys.path.insert(0, {str(SCRIPT.parent)!r})\n"
     code += f"import collector_sweep\n{first}\ncollector_sweep.main({operation!r})"
-    return subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-        check=False,
-    )
+    return children.run([sys.executable, "-W", "ignore", "-c", code], timeout=LIMIT)
 
 
 @pytest.mark.parametrize("operation", ["metrics", "recording", "opening", "ending", "completing"])

@@ -40,6 +40,7 @@ SOURCES: Final[Mapping[str, str]] = {
 
 PHASES: Final[Mapping[str, str]] = {
     Phase.REQUEST: "#F9A07C",
+    Phase.BACKOFF: "#FFCB9A",
     Phase.STREAMING: ORANGE,
     Phase.CLOSING: "#A63A12",
 }
