@@ -92,7 +92,8 @@ async def client_gone(caller: Caller) -> None:
         await caller.read()
         await send({"type": "http.response.body", "body": b"done"})
 
-    await CancellationMiddleware(app)({"type": "http", "headers": []}, receive, send)
+    scope = {"type": "http", "http_version": "1.1", "method": "GET", "headers": []}
+    await CancellationMiddleware(app)(scope, receive, send)
 
 
 async def dropped(caller: Caller) -> None:
