@@ -165,6 +165,22 @@ class TestDisconnect:
         assert cancel_of(span.attributes or {}).source in sources
         assert telemetry.outcomes() == {"cancelled": 1}
 
+    async def test_behind_a_middleware_before_the_first_chunk(
+        self, telemetry: Telemetry, provider: FakeProvider
+    ) -> None:
+        provider.script = Script(hang_at="before_first_chunk")
+        site = Site(provider, (Passing, CancellationMiddleware))
+        served = Served(site.app, raises=True)
+        exchange = await provider.next_exchange()
+        await exchange.wait_hanging()
+
+        served.leave()
+
+        await site.finally_called()
+        await exchange.wait_closed()
+        span = await telemetry.span()
+        assert cancel_of(span.attributes or {}).source == "client_disconnect"
+
     async def test_before_the_provider_answers(
         self, telemetry: Telemetry, provider: FakeProvider
     ) -> None:

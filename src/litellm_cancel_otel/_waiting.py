@@ -144,11 +144,14 @@ class _Look:
 
     def _pipe(self, suspended: list[Any], task: Task) -> bool:
         """Judge who waits in the pipe by which Starlette's middleware passes a response on."""
-        if _module(suspended[-1]) != "anyio.streams.memory":
+        innermost = (one for one in reversed(suspended) if not _module(one).startswith(_EVENTS))
+        pipe = next(innermost, None)
+        if pipe is None or _module(pipe) != "anyio.streams.memory":
             return False
-        if any(_is(one, _STARLETTE, "BaseHTTPMiddleware.__call__") for one in suspended):
-            return self._group(suspended, task) or _sends(suspended)
-        return _sends(suspended)
+        if pipe.__qualname__.endswith("SendStream.send"):  # until the one outside takes a piece
+            return any(_module(one) == _STARLETTE for one in suspended)
+        receives = any(_is(one, _STARLETTE, "BaseHTTPMiddleware.__call__") for one in suspended)
+        return receives and self._group(suspended, task)
 
     def _group(self, suspended: list[Any], task: Task) -> bool:
         """Judge the children of the innermost task group that the task is in."""
@@ -169,13 +172,8 @@ class _Look:
 
 _ANYIO: Final = "anyio._backends._asyncio"
 _STARLETTE: Final = "starlette.middleware.base"
-
-
-def _sends(suspended: list[Any]) -> bool:
-    """Return whether a middleware's application waits for the next one outside to take a piece."""
-    inner = suspended[-1]
-    sends = getattr(inner, "__qualname__", "").endswith(("Stream.send", "Stream.send_nowait"))
-    return sends and any(_module(one) == _STARLETTE for one in suspended)
+_EVENTS: Final = ("anyio._core", "anyio._backends", "asyncio.")
+"""The modules of the events that a pipe waits for."""
 
 
 def _is_aborting(group: Any) -> bool:
