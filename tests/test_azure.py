@@ -118,6 +118,17 @@ async def test_internal_cancel(
     await telemetry.assert_one(internal("azure"), **{sc.PROVIDER: "azure.ai.openai"})
 
 
+@pytest.mark.parametrize("operation", ["chat", "chat_stream"])
+async def test_internal_cancels_type_is_the_same_over_each_transport(
+    telemetry: Telemetry, provider: FakeProvider, dying: Dying, operation: str
+) -> None:
+    dying.place = "connect"
+
+    await Caller(OPERATIONS[operation](litellm_kwargs("azure", provider.base_url))).ended()
+
+    await telemetry.assert_one(internal("azure"), **{sc.ERROR_TYPE: "CancelledError"})
+
+
 @streamed_or_not
 async def test_internal_cancel_in_a_task_with_a_stale_count(
     telemetry: Telemetry, provider: FakeProvider, dying: Dying, stream: bool

@@ -247,6 +247,43 @@ async def test_context_manager_counts_from_its_entry() -> None:
             await internally()
 
 
+async def test_context_manager_gives_the_context() -> None:
+    await leave_stale_count()
+    async with asyncio_error_context("azure", "acompletion") as context:
+        assert isinstance(context, AsyncErrorContext)
+        assert (context.provider, context.operation) == ("azure", "acompletion")
+        assert context.since == 1
+
+
+@pytest.mark.parametrize("way", ["context", "decorator"])
+async def test_cancel_asked_for_and_not_yet_delivered_is_the_callers(way: str) -> None:
+    work = asyncio.get_running_loop().create_future
+
+    async def waits() -> None:
+        await work()
+
+    decorated = handle_asyncio_errors("azure", AzureOpenAIError)(waits)
+    thrown: list[BaseException] = []
+
+    async def run() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel("jane pressed stop")
+        try:
+            await (in_context(waits) if way == "context" else decorated())
+        except BaseException as exc:
+            thrown.append(exc)
+            raise
+
+    task = asyncio.create_task(run())
+    await asyncio.wait([task], timeout=5)
+
+    assert task.cancelled()
+    (cancel,) = thrown
+    assert type(cancel) is asyncio.CancelledError
+    assert cancel.args == ("jane pressed stop",)
+
+
 class Held:
     """Something that a call holds on to."""
 

@@ -94,7 +94,7 @@ async def test_bridge_is_one_call(telemetry: Telemetry, provider: FakeProvider) 
 
 @pytest.mark.parametrize("retries", [1, 2])
 async def test_retries_are_one_call(
-    telemetry: Telemetry, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch, retries: int
+    telemetry: Telemetry, provider: FakeProvider, retries: int
 ) -> None:
     provider.script = Script(status=500)
 

@@ -4,6 +4,7 @@ import asyncio
 import math
 import socket
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -19,7 +20,7 @@ from litellm_cancel_otel import CancellationMiddleware
 from litellm_cancel_otel import _semconv as sc
 from litellm_cancel_otel._demo.fakes import FakeProvider, Script
 from litellm_cancel_otel._evidence import message_of, note_scope_expired, scope_expired
-from telemetry import Telemetry
+from telemetry import Telemetry, external
 
 
 def said(span: ReadableSpan, name: str) -> Any:
@@ -215,6 +216,97 @@ class TestServer:
         await caller.ended()
 
         assert said(await telemetry.span(), sc.SOURCE) == "task_cancel"
+
+
+class TestDeadlineThatUnwinds:
+    async def test_stream_that_is_opened_meanwhile(
+        self, telemetry: Telemetry, provider: FakeProvider
+    ) -> None:
+        streams: list[Any] = []
+
+        async def told() -> None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None) as deadline:
+                    expire.append(deadline)
+                    try:
+                        waits.set()
+                        await asyncio.Event().wait()
+                    finally:
+                        streams.append(await chat(provider, "openai", stream=True))
+            async for _ in streams[0]:
+                begun.set()
+
+        expire: list[asyncio.Timeout] = []
+        waits, begun = asyncio.Event(), asyncio.Event()
+        provider.script = Script(hang_at=2)
+        caller = Caller(told())
+        await waits.wait()
+        expire[0].reschedule(asyncio.get_running_loop().time())
+        exchange = await silent(provider)
+        async with asyncio.timeout(5):
+            await begun.wait()
+        caller.task.cancel()
+
+        assert isinstance(await caller.ended(), asyncio.CancelledError)
+        await exchange.wait_closed()
+        await telemetry.assert_one(external(phase="streaming"))
+
+
+class Worker:
+    """Makes calls for everybody, in a task that the first who asks for one starts."""
+
+    def __init__(self, provider: FakeProvider) -> None:
+        self._provider = provider
+        self._jobs: asyncio.Queue[asyncio.Future[Any]] = asyncio.Queue()
+        self.task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self.task = asyncio.create_task(self._works())
+
+    async def ask(self) -> Any:
+        job = asyncio.get_running_loop().create_future()
+        self._jobs.put_nowait(job)
+        return await job
+
+    async def _works(self) -> None:
+        while True:
+            job = await self._jobs.get()
+            job.set_result(await chat(self._provider, "openai"))
+
+
+class TestWorker:
+    async def test_that_the_first_request_started_works_for_another(
+        self, telemetry: Telemetry, quiet: FakeProvider
+    ) -> None:
+        worker = Worker(quiet)
+        gone = asyncio.Event()
+
+        async def first(scope: Scope, receive: Receive, send: Send) -> None:
+            worker.start()  # it has this request's context
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            gone.set()
+            await asyncio.Event().wait()
+
+        async def second(scope: Scope, receive: Receive, send: Send) -> None:
+            await worker.ask()
+
+        one = Served(CancellationMiddleware(first))
+        await one.has_asked(2)
+        other = Served(CancellationMiddleware(second))
+        await silent(quiet)
+        one.leave()
+        async with asyncio.timeout(5):
+            await gone.wait()
+        await asyncio.sleep(0)  # a turn of the loop: the request looks which calls are its own
+        assert worker.task is not None
+        worker.task.cancel()
+        await asyncio.wait([worker.task])
+
+        assert said(await telemetry.span(), sc.SOURCE) == "task_cancel"
+        for served in (one, other):
+            served.task.cancel()
+            await served.ended()
 
 
 class TestMessage:
