@@ -301,7 +301,8 @@ class Guard:
 
 
 def _nobody_drives(call: Call) -> bool:
-    return not call.ended and call.driver_done_at is not None
+    # One that was dropped already ends by that, though it may not have been told yet.
+    return not call.ended and call.driver_done_at is not None and call.dropped_at is None
 
 
 def _stream(call: Call) -> object | None:
