@@ -51,10 +51,15 @@ class _Exporter(SpanExporter):
     def __init__(self) -> None:
         self.spans: list[ReadableSpan] = []
         self.board = Board()
+        self.loop: asyncio.AbstractEventLoop | None = None
+        """Where somebody waits: what was dropped is told by a thread, which does not wake a loop."""
 
     def export(self, spans: Any) -> SpanExportResult:
         self.spans.extend(spans)
-        self.board.announce()
+        if self.loop is None or self.loop.is_closed():
+            self.board.announce()
+        else:
+            self.loop.call_soon_threadsafe(self.board.announce)
         return SpanExportResult.SUCCESS
 
     def shutdown(self) -> None:
@@ -114,12 +119,14 @@ class Telemetry:
 
     async def span(self) -> ReadableSpan:
         """Return the one span there is, once it has ended."""
+        self._exporter.loop = asyncio.get_running_loop()
         await self._exporter.board.until(lambda: bool(self.spans), "a span", 5)
         (span,) = self.spans
         return span
 
     def points(self, metric: sc.Metric) -> list[tuple[dict[str, Any], Any]]:
         """Return each attribute set of an instrument with its value or, of a histogram, count."""
+        self.tracker.notes.settle()
         data = self.reader.get_metrics_data()
         return [
             (dict(point.attributes or {}), getattr(point, "value", getattr(point, "count", None)))
