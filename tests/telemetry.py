@@ -52,7 +52,7 @@ class _Exporter(SpanExporter):
         self.spans: list[ReadableSpan] = []
         self.board = Board()
         self.loop: asyncio.AbstractEventLoop | None = None
-        """Where somebody waits: what was dropped is told by a thread, which does not wake a loop."""
+        """Where somebody waits: a thread tells what was dropped, and wakes no loop."""
 
     def export(self, spans: Any) -> SpanExportResult:
         self.spans.extend(spans)
