@@ -478,7 +478,10 @@ class TestCheckpoint:
 
         loop = asyncio.get_running_loop()
         provider.script = Script(chunks=100, burst=True)
-        # Before the loop is busy: LiteLLM opens it from a thread, which a busy loop starves.
+        # Before the loop is busy: LiteLLM opens a stream and builds its first answer in threads,
+        # which a busy loop starves.
+        async for _ in await chat(provider, "openai", stream=True):
+            pass
         stream = await chat(provider, "openai", stream=True)
         hogging = asyncio.create_task(hog())
         try:

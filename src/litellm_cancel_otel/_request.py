@@ -80,10 +80,17 @@ class Request:
         call.request = self
         if not self._makes(call):
             self.maybe.add(call)
+            if self.loop is not None and not self.loop.is_closed():
+                # An eager task begins while the request's own still runs.
+                self.loop.call_soon_threadsafe(self._adopt)
             return
+        self._take(call, told=self.told)
+
+    def _take(self, call: Call, *, told: bool) -> None:
+        """Take a call that is its own; ``told``: the application knew of the disconnect before."""
         call.unguarded = call.unguarded or self.unguarded > 0
         self.calls.add(call)
-        if self.disconnect is not None and self.signal is not None and not self.told:
+        if self.disconnect is not None and self.signal is not None and not told:
             call.disconnected(self.signal, self.disconnect)
             self._in_loop(self.on_disconnect)
         self._in_loop(self.on_call)
@@ -101,12 +108,13 @@ class Request:
 
     def _adopt(self) -> None:
         """Take the calls that turn out to be the request's, now that its task is suspended."""
-        mine = [call for call in list(self.maybe) if self._makes(call)]
-        self.maybe.difference_update(mine)
-        self.calls.update(call for call in mine if not call.ended)
-        if self.disconnect is not None and self.signal is not None:
-            for call in mine:
-                call.disconnected(self.signal, self.disconnect)
+        if self.finished:
+            return
+        for call in [call for call in list(self.maybe) if self._makes(call)]:
+            self.maybe.discard(call)
+            if not call.ended:
+                before = self.disconnect is None or call.start <= self.disconnect
+                self._take(call, told=self.told and not before)
 
     def ended(self, call: object) -> None:
         """Let go of a call that has ended."""
@@ -159,9 +167,10 @@ class Request:
             return
         self.disconnect = self.clock()
         self.signal = signal
-        self._adopt()
         for call in list(self.calls):
             call.disconnected(signal, self.disconnect)
+        if self.maybe:
+            self._adopt()
         if self.maybe and self.loop is not None and not self.loop.is_closed():
             self.loop.call_soon_threadsafe(self._adopt)  # what runs now is its task, or a child's
         self._in_loop(self.on_disconnect)

@@ -133,6 +133,10 @@ def _telemetry() -> Any:
 
 def _faults(reader: Any, seen: Observation) -> list[str]:
     """Return what the package's own metrics say against it."""
+    import litellm
+
+    for callback in litellm.callbacks:
+        callback.flush()  # what was dropped is told by a thread
     told = _told(reader)
     for attributes, value in told.get("litellm_cancel.guard.actions", ()):
         seen.guard[attributes["action"]] = value
