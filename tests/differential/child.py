@@ -135,8 +135,11 @@ def _faults(reader: Any, seen: Observation) -> list[str]:
     """Return what the package's own metrics say against it."""
     import litellm
 
+    from litellm_cancel_otel import CancelTelemetry
+
     for callback in litellm.callbacks:
-        callback.flush()  # what was dropped is told by a thread
+        if isinstance(callback, CancelTelemetry):
+            callback.flush()  # what was dropped is told by a thread
     told = _told(reader)
     for attributes, value in told.get("litellm_cancel.guard.actions", ()):
         seen.guard[attributes["action"]] = value
