@@ -26,6 +26,7 @@ CORE = (
     *OLDEST,
     *("guard", "middleware", "listener", "trio", "who_cancelled", "swallowed", "watchdog"),
     *("stuck", "recorder", "errors", "evidence", "classify", "await_chain", "loop_lag"),
+    *("middleware_hosts", "nested_calls", "whole_answers", "latency", "lifespan", "fork", "board"),
 )
 """The tests that meet asyncio besides."""
 
@@ -48,8 +49,7 @@ class Run:
 
     def files(self) -> list[str]:
         """Return the files of its tests, from the project's folder."""
-        files = {name: f"tests/test_{name}.py" for name in self.tests}
-        return [file for name, file in files.items() if name not in LARGE or (ROOT / file).exists()]
+        return [f"tests/test_{name}.py" for name in self.tests]
 
 
 @dataclass(frozen=True, slots=True)
