@@ -21,13 +21,13 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import TracerProvider
 
 from litellm_cancel_otel import CancelTelemetry, Settings
-from litellm_cancel_otel._call import Call
-from litellm_cancel_otel._overdue import look
-from litellm_cancel_otel._records import CallFacts, Exit
-from litellm_cancel_otel._seams.steps import STEP, FirstStep
-from litellm_cancel_otel._tracker import Tracker
-from litellm_cancel_otel._watch import Watch, seen
-from litellm_cancel_otel._watchdog import Watchdog
+from litellm_cancel_otel._calls.call import Call
+from litellm_cancel_otel._contract.records import CallFacts, Exit
+from litellm_cancel_otel._seams.chunk_step import STEP, FirstStep
+from litellm_cancel_otel._tracking.overdue import look
+from litellm_cancel_otel._tracking.tracker import Tracker
+from litellm_cancel_otel._tracking.watch import Watch, seen
+from litellm_cancel_otel._tracking.watchdog import Watchdog
 
 SILENT = 100
 """Streams that get no chunk any more."""

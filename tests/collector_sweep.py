@@ -16,14 +16,14 @@ from litellm_cancel_otel._demo import quiet
 
 quiet.before_litellm()
 
-from calling import chat  # noqa: E402 - LiteLLM reads its environment as it is imported
-from litellm_cancel_otel import _semconv as sc  # noqa: E402 - the same
+from litellm_cancel_otel._contract import semconv as sc  # noqa: E402 - the same
 from litellm_cancel_otel._demo.fakes import (  # noqa: E402 - the same
     FakeProvider,
     Script,
     aclose_litellm_clients,
 )
-from telemetry import Telemetry  # noqa: E402 - the same
+from support.calling import chat  # noqa: E402 - LiteLLM reads its environment as it is imported
+from support.telemetry import Telemetry  # noqa: E402 - the same
 
 POINTS = 200
 PATIENCE = 15.0

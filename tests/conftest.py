@@ -14,7 +14,6 @@ import litellm
 import pytest
 from litellm import acompletion
 
-from children import take_default_signals
 from elsewhere import plugin
 from litellm_cancel_otel._demo.fakes import (
     PROVIDERS,
@@ -22,11 +21,12 @@ from litellm_cancel_otel._demo.fakes import (
     aclose_litellm_clients,
     litellm_kwargs,
 )
-from loops import LOOPS, LoopFactory
+from support.children import take_default_signals
+from support.loops import LOOPS, LoopFactory
 
-pytest.register_assert_rewrite("telemetry")
+pytest.register_assert_rewrite("support.telemetry")
 
-from telemetry import OLD, Telemetry  # noqa: E402 - its asserts are rewritten from here on
+from support.telemetry import OLD, Telemetry  # noqa: E402 - its asserts are rewritten from here on
 
 litellm.suppress_debug_info = True
 

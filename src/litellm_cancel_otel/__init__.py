@@ -8,26 +8,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._callback import VERSION as __version__
-    from ._callback import CancelTelemetry
-    from ._middleware import CancellationMiddleware
-    from ._settings import Settings
-    from ._unguarded import unguarded
+    from ._calls.unguarded import unguarded
+    from ._contract.settings import Settings
+    from ._integration.callback import VERSION as __version__
+    from ._integration.callback import CancelTelemetry
+    from ._integration.middleware import CancellationMiddleware
 
 __all__ = ["CancelTelemetry", "CancellationMiddleware", "Settings", "__version__", "unguarded"]
 
 _HOMES = {
-    "CancelTelemetry": ("._callback", "CancelTelemetry"),
-    "CancellationMiddleware": ("._middleware", "CancellationMiddleware"),
-    "Settings": ("._settings", "Settings"),
-    "unguarded": ("._unguarded", "unguarded"),
-    "__version__": ("._callback", "VERSION"),
+    "CancelTelemetry": ("._integration.callback", "CancelTelemetry"),
+    "CancellationMiddleware": ("._integration.middleware", "CancellationMiddleware"),
+    "Settings": ("._contract.settings", "Settings"),
+    "unguarded": ("._calls.unguarded", "unguarded"),
+    "__version__": ("._integration.callback", "VERSION"),
 }
 
 
 def __getattr__(name: str) -> Any:
     if name == "proxy_handler":
-        return import_module("._proxy", __name__).proxy_handler()
+        return import_module("._integration.proxy", __name__).proxy_handler()
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, attribute = _HOMES[name]

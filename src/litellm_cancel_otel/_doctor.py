@@ -109,9 +109,9 @@ def _look_at_seams(findings: Findings) -> None:
     from opentelemetry.metrics import NoOpMeterProvider
     from opentelemetry.trace import NoOpTracerProvider
 
-    from ._callback import CancelTelemetry
+    from ._contract.settings import Settings
+    from ._integration.callback import CancelTelemetry
     from ._seams import seams
-    from ._settings import Settings
 
     with (
         _warnings(),  # what the seams would warn of is told here, line by line
@@ -130,7 +130,7 @@ def _look_at_seams(findings: Findings) -> None:
 
 
 def _look_at_settings(findings: Findings) -> None:
-    from ._settings import PREFIX, Settings
+    from ._contract.settings import PREFIX, Settings
 
     with _warnings() as warned:
         settings = Settings.from_env(strict=False)
@@ -147,7 +147,7 @@ def _look_at_settings(findings: Findings) -> None:
 
 
 def _look_at_telemetry(findings: Findings) -> None:
-    from . import _export
+    from ._telemetry import pipeline as _export
 
     with _warnings() as warned:
         pipeline = _export.resolve()
@@ -171,7 +171,7 @@ def _look_at_telemetry(findings: Findings) -> None:
 
 
 def _places_of(signal: str) -> list[dict[str, str]]:
-    from . import _export
+    from ._telemetry import pipeline as _export
 
     if _export._env("OTEL_SDK_DISABLED").lower() == "true":
         return [{"exporter": "none (OTEL_SDK_DISABLED)"}]

@@ -9,10 +9,11 @@ from typing import Any, Final, Self
 
 from litellm.llms.azure.common_utils import AzureOpenAIError
 
-from ._classify import classify
-from ._evidence import cancelled_within, cancelling, running_task
-from ._records import Evidence, Exit, Verdict
-from ._semconv import EXTERNAL, internal_cancellation_type
+from ._asyncio.cancels import cancelled_within
+from ._asyncio.tasks import cancelling, running_task
+from ._calls.classify import classify
+from ._contract.records import Evidence, Exit, Verdict
+from ._contract.semconv import EXTERNAL, internal_cancellation_type
 
 __all__ = [
     "AsyncCancellationError",

@@ -21,11 +21,11 @@ from types import TracebackType
 from typing import Any, Final, NoReturn, TypeVar, cast
 from weakref import ReferenceType, ref
 
-from ._evidence import baseline_of, cancelling, lowered, running_task
-from ._faults import Faults
-from ._guarded import guarded
-from ._records import Outcome
-from ._semconv import CANCELLATION_TYPE, EXTERNAL, internal_cancellation_type
+from ._asyncio.tasks import baseline_of, cancelling, lowered, running_task
+from ._asyncio.within import within
+from ._contract.faults import Faults
+from ._contract.records import Outcome
+from ._contract.semconv import CANCELLATION_TYPE, EXTERNAL, internal_cancellation_type
 from .errors import (
     AsyncCancellationError,
     AsyncTimeoutError,
@@ -277,7 +277,7 @@ def handle_asyncio_errors(
     def decorate(func: _F) -> _F:
         operation = getattr(func, "__name__", type(func).__name__)
         context = AsyncErrorContext(provider, operation, preserve_cancellation)
-        return guarded(lambda *_args, **_kwargs: Guard(context, dress))(func)
+        return within(lambda *_args, **_kwargs: Guard(context, dress))(func)
 
     return decorate
 

@@ -10,7 +10,7 @@ from typing import Any
 from litellm.llms.custom_llm import CustomLLM
 from litellm.types.utils import GenericStreamingChunk, ModelResponse
 
-from ._guarded import guarded
+from ._asyncio.within import within
 from .errors import LiteLLMAsyncError
 from .handling import AsyncErrorContext, Guard
 
@@ -69,7 +69,7 @@ class BaseAsyncLLM(CustomLLM, ABC):
         self, *args: Any, **kwargs: Any
     ) -> AsyncGenerator[GenericStreamingChunk, None]:
         """Answer ``litellm.acompletion(..., stream=True)``, handled as ``safe_acompletion`` is."""
-        stream = guarded(lambda *_args, **_kwargs: self._guard("astreaming", kwargs))
+        stream = within(lambda *_args, **_kwargs: self._guard("astreaming", kwargs))
         return stream(self._astreaming_impl)(*args, **kwargs)
 
     def _guard(self, operation: str, call: Mapping[str, Any]) -> Guard:

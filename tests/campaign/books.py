@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from litellm_cancel_otel import _semconv as sc
+from litellm_cancel_otel._contract import semconv as sc
 
 from .expect import Expect
 

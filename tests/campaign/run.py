@@ -13,7 +13,7 @@ import litellm
 
 from litellm_cancel_otel._demo.fakes import PROVIDERS, Wire
 
-from ..telemetry import Telemetry
+from ..support.telemetry import Telemetry
 from .books import balance
 from .growth import Held, grown, held
 from .plan import plans

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from ..transports import Dying, DyingTransport, Place, session
+from ..support.transports import Dying, DyingTransport, Place, session
 
 
 @dataclass(slots=True)

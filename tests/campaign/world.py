@@ -14,11 +14,11 @@ from typing import Any
 import litellm
 import openai
 
-from litellm_cancel_otel import _semconv as sc
+from litellm_cancel_otel._contract import semconv as sc
 from litellm_cancel_otel._demo.dropping import client_for
 from litellm_cancel_otel._demo.fakes import Wire, aclose_litellm_clients
 
-from ..telemetry import Telemetry
+from ..support.telemetry import Telemetry
 from .books import Entry, Left, Told
 from .expect import CANCELLED, FAILED
 from .growth import descriptors

@@ -172,7 +172,7 @@ def _pending(job: Job) -> str:
 
 
 def _the_package() -> None:
-    for name in ("_callback", "_middleware", "_cli"):
+    for name in ("_integration.callback", "_integration.middleware", "_cli"):
         import_module(f"litellm_cancel_otel.{name}")
     import_module("opentelemetry.sdk.trace.export.in_memory_span_exporter")
     with suppress(ImportError):  # openai 3's HTTP client, where it is there

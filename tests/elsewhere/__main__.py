@@ -13,7 +13,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-import children
+from support import children
 
 from .environments import HOUR, NotMadeError, made
 from .interpreters import NotFoundError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-import children
+from support import children
 
 from .interpreters import find
 from .places import ROOT, Place

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import children
+from support import children
 
 ASKS = "import ensurepip, ssl, sys, venv; print('.'.join(map(str, sys.version_info[:2])))"
 """What it must be able to do, and which version it is."""

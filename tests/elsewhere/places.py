@@ -25,7 +25,7 @@ OLDEST = (
 CORE = (
     *OLDEST,
     *("guard", "middleware", "listener", "trio", "who_cancelled", "swallowed", "watchdog"),
-    *("stuck", "recorder", "errors", "evidence", "classify", "await_chain", "loop_lag"),
+    *("stuck", "recorder", "errors", "tasks", "classify", "await_chain", "loop_lag"),
     *("middleware_hosts", "nested_calls", "whole_answers", "latency", "lifespan", "fork", "board"),
 )
 """The tests that meet asyncio besides."""
@@ -49,7 +49,10 @@ class Run:
 
     def files(self) -> list[str]:
         """Return the files of its tests, from the project's folder."""
-        return [f"tests/test_{name}.py" for name in self.tests]
+        wanted = {f"test_{name}.py" for name in self.tests}
+        found = [file for file in TESTS.rglob("test_*.py") if file.name in wanted]
+        assert len(found) == len(wanted), wanted - {file.name for file in found}
+        return sorted(str(file.relative_to(ROOT)) for file in found)
 
 
 @dataclass(frozen=True, slots=True)

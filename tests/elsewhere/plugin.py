@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-import children
+from support import children
 
 from .places import TESTS
 from .reports import Report, read

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .. import _semconv as sc
-from .names import family, label
+from .._contract import semconv as sc
+from .._contract.prometheus import family, label
 from .parts import METRICS, Panel
 from .project import HOME
 from .promql import INSTANCE, JOB, Source, equal, matches

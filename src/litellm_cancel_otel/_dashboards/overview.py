@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from .. import _semconv as sc
+from .._contract import semconv as sc
 from . import shared, style
 from .frame import CALLS, SHOWN, Board, Row
 from .panels import areas, grid, heat, lines

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from .. import _semconv as sc
-from .names import family, label
+from .._contract import semconv as sc
+from .._contract.prometheus import family, label
 
 FRESH: Final = "2m"
 """How old a gauge's last sample may be: two exports at OpenTelemetry's default of one a minute.

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Final
 
-from .. import _semconv as sc
+from .._contract import semconv as sc
+from .._contract.prometheus import label
 from . import shared, style
 from .frame import CALLS, REPLICAS, SHOWN, Board, Row
-from .names import label
 from .panels import areas, lines, tile, trace_counts, traces
 from .parts import About, Line, Panel
 from .promql import Source, differs, equal, share

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from .. import _semconv as sc
+from .._contract import semconv as sc
+from .._contract.prometheus import family, label
 from . import style
-from .names import family, label
 from .promql import JOB, Source, differs, equal, share, total
 
 PROVIDER: Final = label(sc.PROVIDER)

@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from .. import _semconv as sc
+from .._contract import semconv as sc
+from .._contract.prometheus import label
 from . import style
 from .frame import REPLICAS
-from .names import label
 from .panels import areas, lines, tile
 from .parts import About, Line, Panel
 from .promql import Source, differs, equal, most, share, total, zero_where

@@ -1,10 +1,10 @@
 """The dashboard for streams that are stuck while they are stuck."""
 
-from .. import _semconv as sc
-from .._records import Reason
+from .._contract import semconv as sc
+from .._contract.prometheus import label
+from .._contract.records import Reason
 from . import shared, style
 from .frame import CALLS, REPLICAS, Board, Row
-from .names import label
 from .panels import alerts, areas, grid, heat, lines, tile, traces
 from .parts import About, Column, Line, Panel
 from .promql import INSTANCE, equal, most, total, zero_where

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-from .._records import Action, Outcome, Phase, Reason, Source
-from .._semconv import EXTERNAL
+from .._contract.records import Action, Outcome, Phase, Reason, Source
+from .._contract.semconv import EXTERNAL
 
 BLUE: Final = "#3D71D9"
 ORANGE: Final = "#F2622E"

@@ -1,9 +1,9 @@
 """The dashboard that says whether the other three can be believed."""
 
-from .. import _semconv as sc
+from .._contract import semconv as sc
+from .._contract.prometheus import EXPORTED, FAILED, PROCESSED, REFUSED, family
 from . import style
 from .frame import CALLS, REPLICAS, SHOWN, Board, Row
-from .names import EXPORTED, FAILED, PROCESSED, REFUSED, family
 from .panels import areas, grid, lines, tile
 from .parts import About, Column, Line, Panel
 from .promql import INSTANCE, JOB, Source, differs, equal, matches, share

@@ -20,7 +20,7 @@ from opentelemetry.sdk.metrics.export import MetricReader
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from .._settings import Settings
+from .._contract.settings import Settings
 from . import leaving, quiet, report
 from .fakes import PROVIDERS, Wire
 from .leaving import LEAVINGS, Left

@@ -15,8 +15,8 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import uuid4
 
-from .. import _semconv as sc
-from .._records import Source
+from .._contract import semconv as sc
+from .._contract.records import Source
 from .fakes import Exchange, FakeProvider, Script
 from .fakes.board import Board
 from .runner import WINDOW

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import litellm
 
-from .._listener import Message, Receive, Scope
-from .._middleware import CancellationMiddleware, Send
+from .._integration.listener import Message, Receive, Scope
+from .._integration.middleware import CancellationMiddleware, Send
 from .dropping import DroppingTransport, client_for
 from .fakes import Script, ThreadedFakeProvider, Wire, aclose_litellm_clients, litellm_kwargs
 from .site import MESSAGES

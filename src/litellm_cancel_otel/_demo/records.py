@@ -10,8 +10,8 @@ from typing import Any
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
-from .. import _semconv as sc
-from .._records import Outcome
+from .._contract import semconv as sc
+from .._contract.records import Outcome
 from .fakes import Exchange, Wire
 from .ways import Way
 

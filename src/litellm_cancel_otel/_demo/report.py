@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
-from .. import _semconv as sc
+from .._contract import semconv as sc
 from .leaving import Left
 from .records import Pair, Record
 from .telemetry import Totals

@@ -14,7 +14,7 @@ from uuid import uuid4
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
-from .._records import Outcome
+from .._contract.records import Outcome
 from .._seams.active import ACTIVE
 from .fakes import ThreadedFakeProvider, Wire, aclose_litellm_clients
 from .records import Got, Record, Seen

@@ -10,8 +10,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from .. import _semconv as sc
-from .._records import Outcome
+from .._contract import semconv as sc
+from .._contract.records import Outcome
 from .leaving import Left
 from .records import Got, Pair, Record
 from .runner import WINDOW

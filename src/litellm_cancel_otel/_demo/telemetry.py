@@ -21,9 +21,9 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from .. import _semconv as sc
-from .._callback import CancelTelemetry
-from .._settings import Settings
+from .._contract import semconv as sc
+from .._contract.settings import Settings
+from .._integration.callback import CancelTelemetry
 
 Protocol: TypeAlias = Literal["grpc", "http/protobuf"]
 PROTOCOLS: tuple[Protocol, ...] = ("grpc", "http/protobuf")

@@ -6,8 +6,8 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .. import _semconv as sc
-from .._records import EndedBy, Outcome, Phase, Signal, Source
+from .._contract import semconv as sc
+from .._contract.records import EndedBy, Outcome, Phase, Signal, Source
 from . import callers
 from .callers import ANSWER, GOES_ON
 from .fakes import Script, Wire

@@ -26,7 +26,7 @@ from starlette.responses import StreamingResponse
 from starlette.routing import Mount, Route
 
 from .. import CancellationMiddleware, CancelTelemetry
-from .. import _semconv as sc
+from .._contract import semconv as sc
 from . import quiet
 from .fakes import litellm_kwargs
 

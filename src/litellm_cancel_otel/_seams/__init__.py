@@ -12,7 +12,7 @@ from typing import Final
 
 import litellm
 
-from .._tracker import Tracker
+from .._tracking.tracker import Tracker
 from . import attempts, azure, calls, deadlines, upstream
 from .active import ACTIVE
 from .patching import SeamMissing, Undo

@@ -4,9 +4,9 @@ from contextlib import suppress
 from contextvars import ContextVar, Token
 from typing import Final, TypeVar
 
-from .._call import Call
-from .._evidence import running_task
-from .._tracker import Tracker
+from .._asyncio.tasks import running_task
+from .._calls.call import Call
+from .._tracking.tracker import Tracker
 
 
 class Active:

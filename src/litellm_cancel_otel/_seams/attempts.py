@@ -9,13 +9,13 @@ from typing import Any, Final
 
 from litellm.router import Router
 
-from .._call import Call
-from .._evidence import baseline_of, running_task
-from .._records import CallFacts, Exit
-from .._tracker import Tracker
+from .._asyncio.tasks import baseline_of, running_task
+from .._asyncio.throw_hook import ThrowHook
+from .._calls.call import Call
+from .._contract.records import CallFacts, Exit
+from .._tracking.tracker import Tracker
 from .active import ACTIVE, reset_in
 from .patching import SeamMissing, Undo, replace
-from .steps import Step
 
 NAME: Final = "async_function_with_retries"
 
@@ -71,7 +71,7 @@ def install() -> list[Undo]:
         attempts = Attempts(tracker)
         token = ATTEMPTS.set(attempts)
         try:
-            return await Step(original(self, *args, **kwargs), attempts.thrown)
+            return await ThrowHook(original(self, *args, **kwargs), attempts.thrown)
         except CancelledError as exc:  # the host's: told, and the same object raised again
             attempts.cancelled(exc)
             raise

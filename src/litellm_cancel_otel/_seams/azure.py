@@ -13,13 +13,14 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any
 
-from .._evidence import cancelled_within, cancelling, running_task
-from .._records import Exit
-from .._semconv import CANCELLATION_TYPE, EXTERNAL, internal_cancellation_type
+from .._asyncio.cancels import cancelled_within
+from .._asyncio.tasks import cancelling, running_task
+from .._asyncio.throw_hook import ThrowHook
+from .._contract.records import Exit
+from .._contract.semconv import CANCELLATION_TYPE, EXTERNAL, internal_cancellation_type
 from ..handling import AsyncErrorContext, AsyncioErrorHandler
 from .active import ACTIVE, CURRENT
 from .patching import SeamMissing, Undo, replace
-from .steps import Step
 
 PROVIDER = "azure"
 
@@ -69,7 +70,7 @@ def _wrapped(original: Handler) -> Handler:
         thrown: list[BaseException] = []
         try:
             with log:
-                return await Step(original(*args, **kwargs), thrown.append)
+                return await ThrowHook(original(*args, **kwargs), thrown.append)
         except GeneratorExit:
             raise
         except BaseException as exc:  # noqa: BLE001 - the host's: the same object raised again, but for the cases below

@@ -18,14 +18,14 @@ from typing import Any, NamedTuple
 
 from litellm import ModelResponse
 
-from .._call import Call
-from .._records import Exit
+from .._asyncio.throw_hook import ThrowHook
+from .._calls.call import Call
+from .._contract.records import Exit
 from .active import ACTIVE, CURRENT, call_in_progress, reset
 from .attempts import ATTEMPTS
 from .facts import Description, describe, is_unguarded
 from .internal import mapped_error
 from .patching import SeamMissing, Undo
-from .steps import Step
 from .streams import watch_result
 
 Original = Callable[..., Coroutine[Any, Any, Any]]
@@ -168,7 +168,7 @@ def _watched(original: Original, operation: str) -> Watched:
             return await original(*args, **kwargs)
         token = CURRENT.set(call)
         try:
-            result = await Step(original(*args, **kwargs), call.thrown)
+            result = await ThrowHook(original(*args, **kwargs), call.thrown)
         except BaseException as exc:  # the host's: noted, and the same object raised again
             _failed(exc)
             raise
@@ -272,7 +272,7 @@ def _attempt(original: Original, operation: str) -> Original:
             return await original(*args, **kwargs)
         call.attempt_failed = False
         try:
-            return await Step(original(*args, **kwargs), call.thrown)
+            return await ThrowHook(original(*args, **kwargs), call.thrown)
         except BaseException as exc:  # the host's: raised again but for an internal cancel
             call.attempt_failed = isinstance(exc, Exception)
             error = _converted(call, exc)

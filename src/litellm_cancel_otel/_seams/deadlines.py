@@ -10,7 +10,8 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
-from .._evidence import cancelling, note_deadline, note_scope_expired, running_task
+from .._asyncio.deadlines import note_deadline, note_scope_expired
+from .._asyncio.tasks import cancelling, running_task
 from .active import ACTIVE
 from .patching import SeamMissing, Undo, replace
 

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import litellm
 
-from .._call import Call
-from .._records import CallFacts
+from .._calls.call import Call
+from .._contract.records import CallFacts
 
 UNKNOWN = "unknown"
 

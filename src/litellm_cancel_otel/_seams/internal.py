@@ -2,7 +2,7 @@
 
 from litellm.exceptions import InternalServerError
 
-from .._call import Call
+from .._calls.call import Call
 from ..errors import AzureCancellationError
 
 AZURE = frozenset({"azure", "azure_text"})

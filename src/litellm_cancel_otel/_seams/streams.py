@@ -15,12 +15,13 @@ from typing import Any
 
 from litellm import CustomStreamWrapper
 
-from .._call import Call
-from .._evidence import running_task
-from .._records import Exit
+from .._asyncio.tasks import running_task
+from .._asyncio.throw_hook import ThrowHook
+from .._calls.call import Call
+from .._contract.records import Exit
+from .chunk_step import STEP, SUBSTITUTE, ChunkStep, FirstStep
 from .facts import note_memory
 from .internal import mapped_error, provider_error
-from .steps import STEP, SUBSTITUTE, ChunkStep, FirstStep, Step
 
 
 def watch_result(result: Any, call: Call) -> Any:
@@ -139,7 +140,7 @@ async def close(call: Call, closing: Coroutine[Any, Any, Any]) -> None:
 
     try:
         try:
-            await Step(closing, told)
+            await ThrowHook(closing, told)
         except GeneratorExit:  # the collector may be what destroys this frame
             call.dropped()
             raise

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from functools import lru_cache, wraps
 from typing import Any
 
-from .._evidence import running_task
-from .._upstream import Upstream
+from .._asyncio.tasks import running_task
+from .._calls.upstream import Upstream
 from .active import CURRENT
 from .patching import SeamMissing, Undo, replace
 

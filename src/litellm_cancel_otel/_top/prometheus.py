@@ -10,9 +10,9 @@ from prometheus_client.parser import (  # type: ignore[import-not-found, unused-
     text_string_to_metric_families,
 )
 
-from .. import _semconv as sc
-from .._dashboards.names import family, label
-from .._records import Reason
+from .._contract import semconv as sc
+from .._contract.prometheus import family, label
+from .._contract.records import Reason
 from .readings import Metrics, Model, Unreadable
 
 _PATIENCE: Final = 5.0

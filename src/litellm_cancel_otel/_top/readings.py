@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from .._records import Reason, StreamState
+from .._contract.records import Reason, StreamState
 
 
 class Unreadable(Exception):

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any, Final
 
-from .._feed import FORMAT, PID, same_user
-from .._records import Phase, Place, Reason, StreamState
+from .._contract.records import Phase, Place, Reason, StreamState
+from .._integration.feed import FORMAT, PID, same_user
 from .readings import Process, Streams, Unreadable
 
 IN_DIRECTORY: Final = "litellm-cancel-otel*.sock"

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from .._records import Place, StreamState
+from .._contract.records import Place, StreamState
 from .readings import Metrics, Model, Process, Streams
 
 WIDE: Final = 72

@@ -1,0 +1,1 @@
+"""What users may rely on: names, records, settings; it knows neither asyncio nor LiteLLM."""

@@ -1,0 +1,1 @@
+"""Where an application meets the package: callback, middleware, Proxy, the socket of top."""

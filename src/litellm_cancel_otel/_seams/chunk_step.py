@@ -1,0 +1,255 @@
+"""What hands out the chunks of a watched stream, one after the other, and keeps its record."""
+
+import asyncio
+import math
+import sys
+from asyncio import CancelledError
+from inspect import CORO_CREATED, getcoroutinestate
+from types import CoroutineType, TracebackType
+from typing import Any
+
+from .._asyncio.tasks import running_task
+from .._asyncio.throw_hook import Awaitable, thrown_instance
+from .._calls.call import Call
+from .._contract.records import Action, Exit
+from .active import CURRENT, reset
+from .facts import is_last
+
+if sys.version_info < (3, 12):
+    # current_task() written in C, which it is from 3.12 on: this is asked once a chunk.
+    current_task = asyncio.tasks._current_tasks.get  # type: ignore[attr-defined]
+else:
+    current_task = asyncio.current_task
+
+
+SUBSTITUTE = "litellm_cancel_otel_substitute"
+"""The method of a stream's owner that is asked when an internal cancel comes out of it.
+
+What it returns is awaited in the chunk's place, so that the caller gets an error that LiteLLM's
+retries and fallbacks act on.
+"""
+
+STEP = "litellm_cancel_otel_step"
+"""The attribute of a stream's owner that holds its step."""
+
+
+class ChunkStep(Awaitable):
+    """Awaits one chunk after another and keeps the stream's record; this package's hot path.
+
+    One object serves a stream from its second chunk on: ``take`` hands it the next coroutine.
+    """
+
+    __slots__ = ("_owner", "call", "coro")
+
+    def __init__(self, call: Call, owner: Any) -> None:
+        self._owner = owner
+        self.call = call
+        self.coro: Any = None
+        """What is awaited; None between chunks."""
+
+    def take(self, coro: Any) -> "ChunkStep":
+        """Return a step for a chunk: this one, or another where a chunk is already waited for."""
+        step = self if self.coro is None else type(self)(self.call, self._owner)
+        step.coro = coro
+        return step
+
+    def __next__(self) -> Any:
+        call = self.call
+        if call.due:  # a chunk is asked for: it has not suspended since the one before
+            try:
+                task = current_task(call.loop)
+            except RuntimeError:  # no running loop: it is driven by hand
+                task = None
+            if call.driver is not task:
+                call.drive(running_task())
+            elif call.baseline:
+                call.follow_down()
+        try:
+            waiting = self.coro.send(None)
+        except StopIteration:
+            call.chunks += 1
+            call.last_chunk = now = call.clock()
+            if now >= call.due and self._checkpoint(now):
+                return None  # to the loop, which then resumes this step
+            self.coro = None
+            raise
+        except BaseException as exc:  # the host's: noted and passed on
+            if not self._left(exc):
+                raise
+        else:
+            call.due = 0.0
+            return waiting
+        return self.coro.send(None)
+
+    def _checkpoint(self, now: float) -> bool:
+        """Return whether the task must let the loop run before it takes this chunk.
+
+        A stream whose chunks are all there already never suspends, so that no cancel and no
+        disconnect could reach the task: for as long as the backlog lasts.
+        """
+        call, interval = self.call, self.call.sink.checkpoint_interval
+        if not interval:
+            call.due = math.inf
+            return False
+        suspended, call.due = not call.due, now + interval
+        if type(self.coro) is _Held:  # the loop has run for this chunk, however long it took
+            return False
+        if suspended and call.disconnect is None:
+            return False
+        call.chunks -= 1  # it is taken again when the loop has run
+        call.acted(Action.CHECKPOINT)
+        stop = sys.exc_info()[1]
+        self.coro = _Held(getattr(stop, "value", None))
+        return True
+
+    def send(self, value: Any) -> Any:
+        """Resume the coroutine."""
+        return self.__next__() if value is None else self.coro.send(value)
+
+    def throw(self, typ: Any, val: Any = None, tb: TracebackType | None = None) -> Any:
+        """Throw into the coroutine, after the call has been told."""
+        exc = thrown_instance(typ, val, tb)
+        try:
+            if _is_unstarted(self.coro):  # the task ended before it began: the stream is untouched
+                coro, self.coro = self.coro, None
+                return coro.throw(exc)
+            self.call.thrown(exc)
+            return self.coro.throw(exc)
+        except StopIteration:
+            self.call.got_chunk()
+            self.coro = None
+            raise
+        except BaseException as left:  # the host's: noted and passed on
+            if self.coro is None or not self._left(left):
+                raise
+        finally:
+            del exc, typ, val, tb  # else its traceback, which has this frame, keeps it alive
+        return self.coro.send(None)
+
+    def close(self) -> None:
+        """Close the coroutine: the frame that waited for the chunk is destroyed."""
+        coro, self.coro = self.coro, None
+        if coro is None:
+            return
+        unstarted = _is_unstarted(coro)
+        coro.close()
+        if not unstarted:
+            self.call.dropped()  # the collector may be what closes it
+
+    @property
+    def cr_await(self) -> object:
+        """What is awaited: lets a walk along the await chain pass through."""
+        return self.coro
+
+    def _left(self, exc: BaseException) -> bool:
+        """End the call; return whether there is something else to await in the chunk's place."""
+        call, self.coro = self.call, None
+        if call.ended:
+            return False
+        if isinstance(exc, StopAsyncIteration):
+            call.end(Exit.RETURNED)
+        elif isinstance(exc, GeneratorExit):
+            call.dropped()  # the collector may be what closes it
+        elif not isinstance(exc, CancelledError):
+            call.end(Exit.RAISED, exc)
+        else:
+            if call.is_internal(exc):
+                self.coro = self._substitute(exc)
+            call.end(Exit.CANCELLED, exc)
+        return self.coro is not None
+
+    def _substitute(self, exc: BaseException) -> Any:
+        try:
+            return getattr(self._owner(), SUBSTITUTE)(exc)
+        except Exception as fault:  # noqa: BLE001 - ours: the host's exception goes on
+            self.call.sink.faults.note("stream.substitute", fault)
+            return None
+
+
+def _is_unstarted(coro: Any) -> bool:
+    """Return whether a coroutine has not begun: whatever is thrown into it touches nothing."""
+    return isinstance(coro, CoroutineType) and getcoroutinestate(coro) == CORO_CREATED
+
+
+class _Held:
+    """A chunk that waits for the loop to have run once."""
+
+    def __init__(self, chunk: Any) -> None:
+        self._chunk = chunk
+
+    def send(self, _: None) -> Any:
+        raise StopIteration(self._chunk)
+
+    def throw(self, exc: BaseException) -> Any:
+        try:
+            raise exc
+        finally:
+            del exc
+
+    def close(self) -> None:
+        """Let the chunk go."""
+
+
+class PeekingStep(ChunkStep):
+    """Looks at each chunk of a stream that remembers none: the last one says that it is whole."""
+
+    __slots__ = ()
+
+    def __next__(self) -> Any:
+        try:
+            return super().__next__()
+        except StopIteration as stop:
+            peek(self.call, stop.value)
+            raise
+
+
+def peek(call: Call, chunk: object) -> None:
+    """Note whether a chunk is the last one of its answer."""
+    try:
+        call.whole = call.whole or is_last(chunk)
+    except Exception as fault:  # noqa: BLE001 - ours: a chunk may be anything, and goes on
+        call.sink.faults.note("stream.peek", fault)
+
+
+class FirstStep(ChunkStep):
+    """Awaits the first chunk with the call as the current one: some providers ask only now."""
+
+    __slots__ = ("_asked", "_peeks")
+
+    def __init__(self, call: Call, owner: Any, *, peeks: bool = False) -> None:
+        super().__init__(call, owner)
+        self._peeks = peeks
+        self._asked: Any = None
+        """The coroutine of which it is known who asks for the chunk."""
+
+    def __next__(self) -> Any:
+        token = CURRENT.set(self.call)
+        if self._asked is not self.coro:  # not when it is resumed: a cancel may be on its way
+            self._asked = self.coro
+            self.call.drive(running_task())
+        try:
+            return super().__next__()
+        except StopIteration as stop:
+            if self._peeks:
+                peek(self.call, stop.value)
+            raise
+        finally:
+            reset(token)
+            self._first()
+
+    def throw(self, typ: Any, val: Any = None, tb: TracebackType | None = None) -> Any:
+        """Throw into the coroutine, after the call has been told."""
+        token = CURRENT.set(self.call)
+        try:
+            return super().throw(typ, val, tb)
+        finally:
+            del typ, val, tb
+            reset(token)
+            self._first()
+
+    def _first(self) -> None:
+        call, owner = self.call, self._owner()
+        if call.chunks and owner is not None:
+            call.first_chunk = call.last_chunk
+            call.step = (PeekingStep if self._peeks else ChunkStep)(call, self._owner)
+            setattr(owner, STEP, call.step)

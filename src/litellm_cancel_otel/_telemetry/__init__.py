@@ -1,0 +1,1 @@
+"""Endings made into spans and metrics, and where these go."""

@@ -1,0 +1,330 @@
+"""The guard: closes what a disconnect, or a driver that is done, has left open.
+
+What it leaves alone matters as much: a request that is at work of its own; a stream that something
+alive can still reach, for as long as somebody goes on with it; one that a task of its own drains on
+purpose (LiteLLM's proxy does, to bill what was generated); one whose driver returned in peace while
+its client is there; and whatever the application says it means to go on with.
+"""
+
+import asyncio
+import gc
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
+from functools import partial
+from time import perf_counter
+from typing import Any
+from weakref import ref
+
+from .._asyncio.generators import (
+    AsyncGenerator,
+    Holders,
+    consumers_of,
+    generators_of,
+    held_by,
+    is_suspended,
+)
+from .._asyncio.tasks import running_loop
+from .._asyncio.waiting import waits_for_nothing_else
+from .._calls.call import Call
+from .._calls.request import Request
+from .._calls.upstream import Upstream
+from .._contract.faults import Faults
+from .._contract.records import Action, Exit
+from .._contract.settings import Settings
+
+log = logging.getLogger("litellm_cancel_otel")
+
+_A_TURN = 5
+"""What is stopped or closed in one turn of the loop, so that 1,000 at once hold nobody up."""
+
+_LOOK = 0.002
+"""Seconds that are spent in one turn of the loop on who holds what, for the same reason."""
+
+_SETTLE = 0.005
+"""Seconds that the frames of a driver that failed have to let go of their stream."""
+
+_BETWEEN = 0.02
+"""Seconds between two collections of what is young, at the least."""
+
+_YOUNG = 50_000
+"""Allocations since the last collection that make the next one too long to be asked for."""
+
+_LOOK_AGAIN, _LOOK_SELDOM = 0.02, 1.0
+"""Seconds until a request that is at work of its own is looked at again: the first, the longest."""
+
+
+class Guard:
+    """Watches the drivers of open streams and cleans up behind those that will not return."""
+
+    def __init__(self, settings: Settings, faults: Faults) -> None:
+        self._settings = settings
+        self._faults = faults
+        self._waiting: set[Call] = set()
+        """Streams without a driver, in their grace."""
+        self._unreached: dict[asyncio.AbstractEventLoop, list[Call]] = {}
+        """Streams that may be out of everybody's reach."""
+        self._collected = float("-inf")
+        self._orphans: dict[asyncio.AbstractEventLoop, set[Call]] = {}
+        self._being_closed: set[Call] = set()
+        self._to_do: dict[asyncio.AbstractEventLoop, deque[Callable[[], None]]] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+
+    # Requests
+
+    def disconnected(self, request: Request, loop: asyncio.AbstractEventLoop) -> None:
+        """Give the server and its framework a grace to stop the request, then stop it."""
+        grace = self._settings.disconnect_grace
+        loop.call_later(grace, self._soon, loop, partial(self._stop, request, grace))
+
+    def _stop(self, request: Request, grace: float) -> None:
+        """Stop a request that waits for nothing but its gone client, or the provider for its sake.
+
+        One that is at work of its own is looked at again later; one that knows of the disconnect
+        means what it does.
+        """
+        task, loop = request.task, request.loop
+        if request.finished or request.told or request.stopped_by_guard or request.unguarded:
+            return
+        if task is None or loop is None or not request.responding:
+            return
+        left = [
+            call
+            for call in list(request.calls)
+            if call.disconnect is not None and call.loop is loop and not call.unguarded
+        ]
+        if not left:
+            return
+        if not waits_for_nothing_else(task, request.since, partial(_may_stop, request)):
+            later = min(max(2 * grace, _LOOK_AGAIN), _LOOK_SELDOM)
+            loop.call_later(later, self._soon, loop, partial(self._stop, request, later))
+            return
+        for call in left:
+            call.by_guard = True
+            call.acted(Action.CLOSED_ON_DISCONNECT)
+        request.stop()
+
+    def finished(self, request: Request) -> None:
+        """Take a request whose application has returned; what it left behind is looked at."""
+        if request.disconnect is None and not request.aborted:
+            return
+        for call in list(request.calls):
+            if call.is_stream and call.driver is request.task and not call.ended:
+                call.let_go(failed=request.aborted)
+
+    # Orphans
+
+    def driver_done(self, call: Call) -> None:
+        """Take a stream that nobody drives any more, and that has not ended."""
+        loop, request = call.loop, call.request
+        gone = request is not None and request.is_gone and call in request.calls
+        if loop is None or loop.is_closed() or call.unguarded or not (call.driver_failed or gone):
+            return
+        if running_loop() is not loop:  # that of a thread in which an endpoint ran
+            loop.call_soon_threadsafe(self.driver_done, call)
+            return
+        if call.ended or call.driver_done_at is None:
+            return
+        if call.driver_failed:
+            self._collect_soon(loop, call)
+        if call not in self._waiting:
+            self._wait(loop, call, self._settings.orphan_grace)
+
+    def _wait(self, loop: asyncio.AbstractEventLoop, call: Call, seconds: float) -> None:
+        # By a weak reference: a loop that ends before it is due keeps nothing alive.
+        self._waiting.add(call)
+        loop.call_later(seconds, self._soon, loop, partial(self._due, ref(call)))
+
+    def forget(self, call: Call) -> None:
+        """Let go of a call that has ended."""
+        self._waiting.discard(call)
+
+    def _collect_soon(self, loop: asyncio.AbstractEventLoop, call: Call) -> None:
+        """Have what nothing can reach any more found: a cycle of an exception and its frames."""
+        if loop not in self._unreached:
+            for one in [one for one in self._unreached if one.is_closed()]:
+                del self._unreached[one]
+            wait = max(_SETTLE, self._collected + _BETWEEN - perf_counter())
+            loop.call_later(wait, self._collect, loop)
+        self._unreached.setdefault(loop, []).append(call)
+
+    def _collect(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let the collector look at what is young.
+
+        Whether anything that lives can reach a stream is the collector's to say, and nobody else's.
+        What keeps an abandoned stream alive is the exception of the task that was cancelled, which
+        is as young as the cancel.
+        """
+        orphans = [call for call in self._unreached.pop(loop, ()) if _nobody_drives(call)]
+        # An application that has turned the collector off, or has it come seldom, means to.
+        if not orphans or not gc.isenabled() or gc.get_count()[0] > _YOUNG:
+            return
+        for call in orphans:
+            call.by_guard = True
+        gc.collect(1)
+        self._collected = perf_counter()
+        for call in orphans:
+            if call.dropped_at is None:  # it can be reached: somebody may go on with it
+                call.by_guard = call in self._being_closed
+
+    def _due(self, waiting: "ref[Call]") -> None:
+        call = waiting()
+        if call is None:
+            return
+        self._waiting.discard(call)
+        loop, since = call.loop, call.driver_done_at
+        if loop is None or since is None or call.ended:
+            return  # somebody has taken it over; when that one is done it begins anew
+        left = since + self._settings.orphan_grace - call.clock()
+        if left > 0:
+            self._wait(loop, call, left)
+            return
+        if loop not in self._orphans:
+            self._forget_closed_loops()
+            loop.call_soon(self._sweep, loop)
+        self._orphans.setdefault(loop, set()).add(call)
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Close the orphans that nobody has taken over within the grace, consumers first."""
+        orphans = [one for one in self._orphans.pop(loop, ()) if _nobody_drives(one)]
+        if orphans:
+            self._look(loop, orphans, iter(generators_of(loop)), {})
+
+    def _look(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        orphans: list[Call],
+        generators: Iterator[AsyncGenerator],
+        holders: Holders,
+    ) -> None:
+        """Look who holds what, for a moment in each turn; then close the orphans."""
+        until = perf_counter() + _LOOK
+        try:
+            for generator in generators:
+                if is_suspended(generator):
+                    holders.update(held_by(generator))
+                    if perf_counter() > until:
+                        loop.call_soon(self._look, loop, orphans, generators, holders)
+                        return
+        except Exception as fault:  # noqa: BLE001 - ours: what was found so far has to do
+            self._faults.note("guard.look", fault)
+        for call in orphans:
+            self._soon(loop, partial(self._close_orphan, loop, call, holders))
+
+    def _close_orphan(self, loop: asyncio.AbstractEventLoop, call: Call, holders: Holders) -> None:
+        stream = _stream(call)
+        if stream is not None and _nobody_drives(call) and call not in self._being_closed:
+            self._being_closed.add(call)
+            call.by_guard = True
+            call.acted(Action.CLOSED_ORPHAN)
+            self._run(loop, self._close(call, stream, consumers_of(stream, holders)))
+
+    async def _close(self, call: Call, stream: object, consumers: list[AsyncGenerator]) -> None:
+        try:
+            async with asyncio.timeout(self._settings.close_timeout):
+                for generator in consumers:
+                    if is_suspended(generator):  # it was; somebody may have resumed it since
+                        await _aclose(generator)
+                if not call.ended:
+                    await stream.aclose()  # type: ignore[attr-defined]  # a watched stream has one
+        except TimeoutError:
+            log.warning(
+                "closing an abandoned stream took over %s s and was given up; its finally hangs",
+                self._settings.close_timeout,
+            )
+        except GeneratorExit:  # destroyed, maybe by the collector: the stream's own end is told
+            raise
+        except Exception as fault:  # noqa: BLE001 - the provider's side may fail in any way as it closes
+            self._faults.note("guard.close", fault)
+        finally:
+            self._being_closed.discard(call)
+        call.end(Exit.CLOSED)
+
+    # Upstreams
+
+    def close_upstream(self, call: Call, upstream: Upstream) -> None:
+        """Close a provider's response that its ended call has left open; in the call's loop."""
+        if call.loop is not None and upstream.connection is not None:
+            self._run(call.loop, self._close_upstream(call, upstream))
+
+    async def _close_upstream(self, call: Call, upstream: Upstream) -> None:
+        if upstream.connection is None:
+            return
+        call.sink.acted(call, Action.CLOSED_UPSTREAM)
+        try:
+            async with asyncio.timeout(self._settings.close_timeout):
+                await upstream.close()
+        except TimeoutError:
+            log.warning(
+                "closing a provider's response took over %s s and was given up",
+                self._settings.close_timeout,
+            )
+        except Exception as fault:  # noqa: BLE001 - the provider's side may fail in any way as it closes
+            self._faults.note("upstream.close", fault)
+
+    # The loop
+
+    def _forget_closed_loops(self) -> None:
+        for kept in (self._orphans, self._to_do):
+            for loop in list(kept):
+                if loop.is_closed():
+                    kept.pop(loop, None)
+
+    def _soon(self, loop: asyncio.AbstractEventLoop, act: Callable[[], None]) -> None:
+        to_do = self._to_do.setdefault(loop, deque())
+        to_do.append(act)
+        if len(to_do) == 1:
+            loop.call_soon(self._take_turn, loop)
+
+    def _take_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        to_do = self._to_do[loop]
+        for _ in range(min(len(to_do), _A_TURN)):
+            try:
+                to_do[0]()
+            except Exception as fault:  # noqa: BLE001 - ours: the host's loop goes on
+                self._faults.note("guard.act", fault)
+            to_do.popleft()
+        if to_do:
+            loop.call_soon(self._take_turn, loop)
+        else:
+            del self._to_do[loop]
+
+    def _run(self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> None:
+        task = loop.create_task(work)
+        with suppress(AttributeError):  # a loop's own kind of task
+            # A loop that is stopped for good meanwhile has nothing to complain of: asyncio.gather
+            # says the same of its children.
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
+        self._closing.add(task)  # the loop itself holds tasks but weakly
+        task.add_done_callback(self._closing.discard)
+
+
+def _may_stop(request: Request, awaited: object) -> bool | None:
+    """Return whether a stream need not be waited for; None where this is no stream."""
+    call = getattr(awaited, "call", None)
+    return call in request.calls and not call.unguarded if isinstance(call, Call) else None
+
+
+def _nobody_drives(call: Call) -> bool:
+    # One that was dropped already ends by that, though it may not have been told yet.
+    return not call.ended and call.driver_done_at is not None and call.dropped_at is None
+
+
+def _stream(call: Call) -> object | None:
+    return None if call.stream is None else call.stream()
+
+
+async def _aclose(generator: AsyncGenerator) -> None:
+    try:
+        await generator.aclose()
+    except RuntimeError:
+        pass  # it runs after all, or yields on its way out: its own affair, and asyncio's
+    except Exception as exc:  # noqa: BLE001 - the consumer's own finally raised
+        asyncio.get_running_loop().call_exception_handler(
+            {
+                "message": "an abandoned async generator raised while it was closed",
+                "exception": exc,
+                "asyncgen": generator,
+            }
+        )

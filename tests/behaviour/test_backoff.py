@@ -1,0 +1,144 @@
+"""A cancel while LiteLLM waits before it tries again is told as one in the backoff."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import litellm
+import pytest
+
+from litellm_cancel_otel._contract import semconv as sc
+from litellm_cancel_otel._demo.fakes import FakeProvider, Script, litellm_kwargs
+from support.calling import MESSAGES, Caller, chat, streamed_or_not
+from support.telemetry import Telemetry, cancel_of, external
+
+sdk: Any = litellm
+pytestmark = pytest.mark.every_loop
+
+_LONG = 0.5
+"""Seconds of a sleep that is a backoff, at the least."""
+
+
+class Sleeps:
+    """Knows when somebody begins to sleep for long."""
+
+    def __init__(self, sleep: Callable[..., Awaitable[Any]]) -> None:
+        self._sleep = sleep
+        self._begun = asyncio.Event()
+
+    async def __call__(self, delay: float, result: Any = None) -> Any:
+        if delay >= _LONG:
+            self._begun.set()
+        return await self._sleep(delay, result)
+
+    async def begun(self) -> None:
+        async with asyncio.timeout(5):
+            await self._begun.wait()
+
+
+@pytest.fixture
+async def sleeps(monkeypatch: pytest.MonkeyPatch) -> Sleeps:
+    """What LiteLLM's sleeps go through: they are as long as they were."""
+    watched = Sleeps(asyncio.sleep)
+    monkeypatch.setattr(asyncio, "sleep", watched)
+    return watched
+
+
+def router(provider: FakeProvider) -> Any:
+    """Return a Router with one model, which waits for seconds before it tries it again."""
+    params = {**litellm_kwargs("openai", provider.base_url), "max_retries": 0}
+    return sdk.Router(
+        model_list=[{"model_name": "mine", "litellm_params": params}],
+        num_retries=1,
+        retry_after=5,
+        disable_cooldowns=True,
+    )
+
+
+@streamed_or_not
+async def test_cancelled(
+    telemetry: Telemetry, provider: FakeProvider, sleeps: Sleeps, stream: bool
+) -> None:
+    provider.script = Script(status=429)
+    caller = Caller(chat(provider, "openai", num_retries=2, stream=stream))
+    await sleeps.begun()
+    tried = len(provider.exchanges)
+
+    caller.task.cancel()
+
+    assert isinstance(await caller.ended(), asyncio.CancelledError)
+    assert caller.around.passed_on
+    assert len(provider.exchanges) == tried
+    await telemetry.assert_one(external(phase="backoff"))
+
+
+async def test_deadline(telemetry: Telemetry, provider: FakeProvider, sleeps: Sleeps) -> None:
+    async def told() -> None:
+        async with asyncio.timeout(None) as deadline:
+            expire.append(deadline)
+            await chat(provider, "openai", num_retries=2)
+
+    expire: list[asyncio.Timeout] = []
+    provider.script = Script(status=429)
+    caller = Caller(told())
+    await sleeps.begun()
+
+    expire[0].reschedule(asyncio.get_running_loop().time())
+
+    assert isinstance(await caller.ended(), TimeoutError)
+    await telemetry.assert_one(external("deadline", "backoff"))
+
+
+@pytest.mark.parametrize("status", [429, 500])
+@streamed_or_not
+async def test_cancelled_in_the_routers(
+    telemetry: Telemetry, provider: FakeProvider, sleeps: Sleeps, status: int, stream: bool
+) -> None:
+    provider.script = Script(status=status)
+    caller = Caller(router(provider).acompletion("mine", messages=MESSAGES, stream=stream))
+    await sleeps.begun()
+
+    caller.task.cancel()
+
+    assert isinstance(await caller.ended(), asyncio.CancelledError)
+    assert caller.around.passed_on
+    assert len(provider.exchanges) == 1
+    span = await telemetry.span()
+    assert cancel_of(span.attributes or {}) == external(phase="backoff")
+    assert telemetry.outcomes() == {"error": 1, "cancelled": 1}
+    ((_, times),) = telemetry.points(sc.CANCELLATIONS)
+    assert times == 1
+
+
+async def test_deadline_in_the_routers(
+    telemetry: Telemetry, provider: FakeProvider, sleeps: Sleeps
+) -> None:
+    async def told() -> None:
+        async with asyncio.timeout(None) as deadline:
+            expire.append(deadline)
+            await router(provider).acompletion("mine", messages=MESSAGES)
+
+    expire: list[asyncio.Timeout] = []
+    provider.script = Script(status=500)
+    caller = Caller(told())
+    await sleeps.begun()
+
+    expire[0].reschedule(asyncio.get_running_loop().time())
+
+    assert isinstance(await caller.ended(), TimeoutError)
+    span = await telemetry.span()
+    assert cancel_of(span.attributes or {}) == external("deadline", "backoff")
+    assert telemetry.outcomes() == {"error": 1, "cancelled": 1}
+
+
+async def test_gives_up_by_itself(
+    telemetry: Telemetry, provider: FakeProvider, sleeps: Sleeps
+) -> None:
+    provider.script = Script(status=429)
+
+    assert isinstance(
+        await Caller(chat(provider, "openai", num_retries=1)).ended(), sdk.RateLimitError
+    )
+
+    assert telemetry.outcomes() == {"error": 1}
+    assert telemetry.spans == []

@@ -1,0 +1,234 @@
+"""What an application means to go on with is told as before, and left alone by the guard."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+from fastapi import Depends, FastAPI
+from starlette.responses import Response
+
+from disconnect.asgi import App, Receive, Scope, Send, Served, piece, start
+from litellm_cancel_otel import CancellationMiddleware, unguarded
+from litellm_cancel_otel._calls.unguarded import UNGUARDED
+from litellm_cancel_otel._contract import semconv as sc
+from litellm_cancel_otel._demo.fakes import Exchange, FakeProvider, Script
+from support.calling import chat, silent, text_of
+from support.telemetry import Telemetry
+
+pytestmark = [pytest.mark.every_loop, pytest.mark.settings(disconnect_grace=0.0)]
+
+GO_ON = {"litellm_cancel_guard": False}
+
+
+def closed_by_guard(telemetry: Telemetry) -> list[str]:
+    """Return what the guard did, but for having the loop run where a stream kept it waiting."""
+    done = [said[sc.ACTION] for said, _ in telemetry.points(sc.GUARD_ACTIONS)]
+    return [action for action in done if action != "checkpoint"]
+
+
+class Answer:
+    """Reads an answer on behalf of a request, and saves it when it is whole."""
+
+    def __init__(self, provider: FakeProvider, **more: Any) -> None:
+        self._provider = provider
+        self._more = more
+        self.saved: str | None = None
+        self.unwound: list[str] = []
+
+    async def send(self, send: Send) -> None:
+        """Pass the answer on, as the body of a response that has begun."""
+        pieces: list[str] = []
+        try:
+            async for chunk in await chat(self._provider, "openai", stream=True, **self._more):
+                pieces.append(text_of(chunk))
+                await send(piece(pieces[-1].encode(), more=True))
+        except BaseException as exc:
+            self.unwound.append(type(exc).__name__)
+            raise
+        self.saved = "".join(pieces)
+        await send(piece())
+
+    def within(self, block: Callable[[], Any]) -> App:
+        """Return a bare application that answers within a block."""
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            await send(start())
+            with block():
+                await self.send(send)
+
+        return app
+
+    def response(self) -> Response:
+        """Return a response of the application's own, which its endpoint's task sends."""
+        answer = self
+
+        class Own(Response):
+            async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+                await send(start())
+                await answer.send(send)
+
+        return Own()
+
+
+async def left(app: App, provider: FakeProvider) -> tuple[Served, Exchange]:
+    """Serve a request whose client leaves while the provider is silent."""
+    provider.script = Script(hang_at=2)
+    served = Served(CancellationMiddleware(app))
+    exchange = await silent(provider)
+    await served.has_sent(3)
+    served.leave()
+    return served, exchange
+
+
+async def the_guard_has_passed() -> None:
+    """Let the guard's timers, which are due at once here, have their turns."""
+    for _ in range(5):
+        await asyncio.sleep(0.02)
+
+
+async def assert_goes_on(
+    app: App, answer: Answer, telemetry: Telemetry, provider: FakeProvider
+) -> None:
+    served, exchange = await left(app, provider)
+    await the_guard_has_passed()
+    assert exchange.hanging
+    exchange.release()
+
+    assert await served.ended() is None
+    assert answer.saved == provider.script.text
+    assert answer.unwound == []
+    assert telemetry.outcomes() == {"completed": 1}
+    assert closed_by_guard(telemetry) == []
+
+
+async def assert_is_stopped(app: App, answer: Answer, provider: FakeProvider) -> None:
+    served, exchange = await left(app, provider)
+
+    await exchange.wait_closed()
+    await served.ended()
+    assert answer.unwound == ["CancelledError"]
+    assert answer.saved is None
+
+
+@pytest.mark.usefixtures("telemetry")
+async def test_without_a_word_it_is_stopped(provider: FakeProvider) -> None:
+    answer = Answer(provider)
+    await assert_is_stopped(answer.within(nullcontext), answer, provider)
+
+
+async def test_block(telemetry: Telemetry, provider: FakeProvider) -> None:
+    answer = Answer(provider)
+    await assert_goes_on(answer.within(unguarded), answer, telemetry, provider)
+
+
+async def test_asynchronous_block(telemetry: Telemetry, provider: FakeProvider) -> None:
+    answer = Answer(provider)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async with unguarded():
+            await answer.within(nullcontext)(scope, receive, send)
+
+    await assert_goes_on(app, answer, telemetry, provider)
+
+
+async def test_inner_block_does_not_end_the_outer_one(
+    telemetry: Telemetry, provider: FakeProvider
+) -> None:
+    answer = Answer(provider)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        with unguarded():
+            with unguarded():
+                pass
+            assert UNGUARDED.get() == 1
+            await answer.within(nullcontext)(scope, receive, send)
+        assert UNGUARDED.get() == 0
+
+    await assert_goes_on(app, answer, telemetry, provider)
+
+
+@pytest.mark.usefixtures("telemetry")
+async def test_block_that_is_over_says_nothing(provider: FakeProvider) -> None:
+    answer = Answer(provider)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        with unguarded():
+            pass
+        await answer.within(nullcontext)(scope, receive, send)
+
+    await assert_is_stopped(app, answer, provider)
+
+
+async def test_metadata_of_one_call(telemetry: Telemetry, provider: FakeProvider) -> None:
+    answer = Answer(provider, metadata=GO_ON)
+    await assert_goes_on(answer.within(nullcontext), answer, telemetry, provider)
+
+
+@pytest.mark.usefixtures("telemetry")
+@pytest.mark.parametrize("metadata", [{}, {"litellm_cancel_guard": True}])
+async def test_metadata_that_says_nothing_of_it(
+    provider: FakeProvider, metadata: dict[str, Any]
+) -> None:
+    answer = Answer(provider, metadata=metadata)
+    await assert_is_stopped(answer.within(nullcontext), answer, provider)
+
+
+async def test_dependency(telemetry: Telemetry, provider: FakeProvider) -> None:
+    answer = Answer(provider)
+    app = FastAPI()
+
+    @app.get("/", dependencies=[Depends(unguarded())])
+    async def endpoint() -> Response:
+        return answer.response()
+
+    await assert_goes_on(app, answer, telemetry, provider)
+
+
+@pytest.mark.usefixtures("telemetry")
+async def test_endpoint_without_the_dependency(provider: FakeProvider) -> None:
+    answer = Answer(provider)
+    app = FastAPI()
+
+    @app.get("/other", dependencies=[Depends(unguarded())])
+    async def other() -> None:
+        pass
+
+    @app.get("/")
+    async def endpoint() -> Response:
+        return answer.response()
+
+    await assert_is_stopped(app, answer, provider)
+
+
+class Failure(Exception):
+    """The driver's own."""
+
+
+@pytest.mark.settings(orphan_grace=0.005)
+@pytest.mark.parametrize("by", ["block", "metadata", "nothing"])
+async def test_orphan(telemetry: Telemetry, provider: FakeProvider, by: str) -> None:
+    async def drive() -> None:
+        await anext(stream)
+        raise Failure
+
+    provider.script = Script(hang_at=2)
+    more = {"metadata": GO_ON} if by == "metadata" else {}
+    with unguarded() if by == "block" else nullcontext():
+        stream = await chat(provider, "openai", stream=True, **more)
+    exchange = await silent(provider)
+    driver = asyncio.create_task(drive())
+    await asyncio.wait([driver])
+    assert isinstance(driver.exception(), Failure)
+
+    if by == "nothing":
+        await exchange.wait_closed()
+        return
+    await the_guard_has_passed()
+    assert exchange.hanging
+    exchange.release()
+    assert [chunk async for chunk in stream]
+    assert telemetry.outcomes() == {"completed": 1}
+    assert closed_by_guard(telemetry) == []

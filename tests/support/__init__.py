@@ -1,0 +1,1 @@
+"""What the tests share: a telemetry in memory, processes, loops, applications."""

@@ -1,0 +1,198 @@
+"""The dashboards by themselves: built is what is shipped, and every panel has what it must have."""
+
+import json
+import re
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pytest
+from grafana_boards import boards, panels, targets
+from grafana_stack import ROOT, missing
+from test_grafana_rules import RUNBOOK, sections
+
+from litellm_cancel_otel._contract import semconv as sc
+from litellm_cancel_otel._contract.records import Action, Outcome, Phase, Reason, Source
+
+PANELS = list(panels())
+PROMETHEUS = [
+    (name, panel) for name, panel in PANELS if panel["datasource"]["type"] == "prometheus"
+]
+VARIABLES = {"datasource", "tempo", "service", "instance", "provider", "model"}
+
+
+def title(value: Any) -> str | None:
+    """Return a panel's title as a test's name."""
+    return value["title"] if isinstance(value, dict) else None
+
+
+@pytest.fixture(scope="module")
+def built() -> dict[str, str]:
+    """What the builder makes now."""
+    try:
+        from litellm_cancel_otel._dashboards.files import files
+    except ModuleNotFoundError as exc:
+        missing(f"{exc.name} is not installed")
+    return dict(files())
+
+
+def test_what_is_built_is_what_is_shipped(built: dict[str, str]) -> None:
+    for path, content in built.items():
+        assert (ROOT / path).read_text(encoding="utf-8") == content, f"{path} is not up to date"
+
+
+def test_all_that_is_shipped_is_built(built: dict[str, str]) -> None:
+    folders = ("dashboards", "prometheus", "alerting")
+    shipped = {path for folder in folders for path in (ROOT / "grafana" / folder).iterdir()}
+    assert {str(path.relative_to(ROOT)) for path in shipped} == set(built)
+
+
+@pytest.mark.parametrize("name", boards())
+def test_it_can_be_imported_by_itself(name: str) -> None:
+    board = boards()[name]
+    assert board["uid"] == f"litellm-cancel-{name}"
+    assert len(board["uid"]) <= 40
+    assert board["schemaVersion"] >= 39  # Grafana 11's
+    assert "apiVersion" not in board  # that would be the schema of Grafana 12
+    variables = {one["name"]: one for one in board["templating"]["list"]}
+    assert set(variables) == VARIABLES
+    for panel in board["panels"]:
+        if panel["type"] != "row":
+            assert panel["datasource"]["uid"] in {"${datasource}", "${tempo}"}
+
+
+@pytest.mark.parametrize("name", boards())
+def test_it_links_to_the_others_and_to_the_runbook(name: str) -> None:
+    links = boards()[name]["links"]
+    assert [link["type"] for link in links].count("dashboards") == 1
+    assert any((link.get("url") or "").endswith("/docs/runbook.md") for link in links)
+
+
+@pytest.mark.parametrize("name", boards())
+def test_panels_do_not_overlap_and_rows_are_full(name: str) -> None:
+    places = [panel["gridPos"] for panel in boards()[name]["panels"]]
+    for a, b in combinations(places, 2):
+        apart = a["x"] + a["w"] <= b["x"] or b["x"] + b["w"] <= a["x"]
+        assert apart or a["y"] + a["h"] <= b["y"] or b["y"] + b["h"] <= a["y"]
+    for y in {place["y"] for place in places}:
+        assert sum(place["w"] for place in places if place["y"] == y) == 24
+
+
+@pytest.mark.parametrize("name", boards())
+def test_panels_have_ids_of_their_own(name: str) -> None:
+    ids = [panel["id"] for panel in boards()[name]["panels"]]
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize(("name", "panel"), PANELS, ids=title)
+def test_a_panel_says_what_it_is_and_what_to_do(name: str, panel: dict[str, Any]) -> None:
+    assert panel["title"]
+    assert len(panel["description"]) > 60
+    (link,) = panel["links"]
+    assert link["url"].partition("/docs/runbook.md#")[2] in sections(RUNBOOK)
+
+
+@pytest.mark.parametrize(("name", "panel"), PANELS, ids=title)
+def test_a_panel_has_a_unit_and_something_to_say_without_data(
+    name: str, panel: dict[str, Any]
+) -> None:
+    assert panel["fieldConfig"]["defaults"]["unit"]
+    assert panel["fieldConfig"]["defaults"]["noValue"]
+
+
+@pytest.mark.parametrize("target", targets(), ids=lambda target: f"{target.board}-{target.panel}")
+def test_a_rate_is_over_grafanas_window_or_the_time_shown(target: Any) -> None:
+    windows = re.findall(r"(?:rate|increase)\(\w+(?:\{[^}]*\})?\[([^]]+)\]", target.expr)
+    assert set(windows) <= {"$__rate_interval", "$__range", "1d"}
+    assert "1d" not in windows or "usual" in target.panel or "side by side" in target.panel
+
+
+@pytest.mark.parametrize("target", targets(), ids=lambda target: f"{target.board}-{target.panel}")
+def test_no_exact_bucket_boundary_is_matched(target: Any) -> None:
+    assert 'le="' not in target.expr
+
+
+@pytest.mark.parametrize(("name", "panel"), PROMETHEUS, ids=title)
+def test_a_histograms_courses_carry_exemplars(name: str, panel: dict[str, Any]) -> None:
+    if panel["type"] not in {"timeseries", "heatmap"}:
+        return
+    asked = panel["targets"]
+    spread = [one for one in asked if "0.99" in one["expr"] or one["format"] == "heatmap"]
+    if spread and "Against" not in panel["description"] and "grey:" not in panel["description"]:
+        assert any(one.get("exemplar") for one in spread)
+
+
+def test_one_meaning_has_one_colour_and_one_colour_one_meaning() -> None:
+    colours: dict[str, set[str]] = {}
+    for _, panel in PANELS:
+        for override in panel["fieldConfig"].get("overrides", ()):
+            if override["matcher"]["id"] != "byRegexp":
+                continue
+            for one in override["properties"]:
+                if one["id"] == "color":
+                    meaning = override["matcher"]["options"]
+                    colours.setdefault(meaning, set()).add(one["value"]["fixedColor"])
+    assert {meaning: found for meaning, found in colours.items() if len(found) > 1} == {}
+
+
+@pytest.mark.parametrize("kind", [Outcome, Phase, Source, Action, Reason])
+def test_every_word_of_the_contract_has_a_colour(kind: Any) -> None:
+    patterns = {
+        override["matcher"]["options"].strip("/")
+        for _, panel in PANELS
+        for override in panel["fieldConfig"].get("overrides", ())
+        if override["matcher"]["id"] == "byRegexp"
+    }
+    for word in kind:
+        assert any(re.search(pattern, word) for pattern in patterns), word
+
+
+@pytest.mark.parametrize("name", boards())
+def test_no_variable_is_used_that_is_not_there(name: str) -> None:
+    text = json.dumps(boards()[name])
+    used = set(re.findall(r"\$\{?(?:__)?(\w+)", text))
+    grafanas = {"rate_interval", "range", "value", "url_time_range", "all"}
+    assert used <= VARIABLES | grafanas | {match for match in used if match.startswith("__")}
+
+
+def test_traces_are_asked_for_by_the_contracts_attributes() -> None:
+    contract = {value for value in vars(sc).values() if isinstance(value, str)}
+    for _, panel in PANELS:
+        for target in panel.get("targets", ()):
+            for name in re.findall(r"span\.([\w.]+)", target.get("query", "")):
+                assert name in contract
+
+
+def test_the_names_on_disk_are_the_names_in_links() -> None:
+    uids = {board["uid"] for board in boards().values()}
+    linked = set(re.findall(r"/d/([\w-]+)", json.dumps(list(boards().values()))))
+    assert linked
+    assert linked <= uids
+
+
+def test_pictures_of_each_are_in_the_documents() -> None:
+    text = (ROOT / "docs" / "dashboards.md").read_text(encoding="utf-8")
+    for name in boards():
+        for path in re.findall(rf"\((images/dashboard-{name}-\d+\.png)\)", text):
+            assert (Path(ROOT) / "docs" / path).exists()
+        assert f"images/dashboard-{name}-" in text
+
+
+@pytest.mark.parametrize(("name", "panel"), PROMETHEUS, ids=title)
+def test_a_tables_columns_are_renamed_from_what_grafana_calls_them(
+    name: str, panel: dict[str, Any]
+) -> None:
+    if panel["type"] != "table":
+        return
+    (renamed,) = [one["options"]["renameByName"] for one in panel["transformations"][1:]]
+    refs = [target["refId"] for target in panel["targets"]]
+    values = ["Value"] if len(refs) == 1 else [f"Value #{ref}" for ref in refs]
+    assert [column for column in renamed if column.startswith("Value")] == values
+
+
+@pytest.mark.parametrize("name", ["runbook", "operations", "dashboards"])
+def test_a_link_to_a_section_leads_to_one(name: str) -> None:
+    docs = ROOT / "docs"
+    text = (docs / f"{name}.md").read_text(encoding="utf-8")
+    for page, section in re.findall(r"\]\(([\w.-]*)#([\w-]+)\)", text):
+        assert section in sections(docs / (page or f"{name}.md"))

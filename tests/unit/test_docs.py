@@ -1,0 +1,44 @@
+"""What the documentation says of the code, held against the code."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from litellm_cancel_otel._contract import semconv, settings
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def between(text: str, name: str) -> str:
+    found = re.search(rf"<!-- {name}:begin -->\n(.*?)<!-- {name}:end -->", text, re.DOTALL)
+    assert found, f"no <!-- {name}:begin --> … <!-- {name}:end -->"
+    return found[1]
+
+
+def test_the_settings_page_shows_every_setting_as_it_is() -> None:
+    page = (ROOT / "docs/settings.md").read_text()
+    assert between(page, "table") == "\n" + settings.markdown_table() + "\n"
+
+
+def test_the_readmes_first_two_sh_blocks_are_one_line_each() -> None:
+    blocks = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.DOTALL)
+    assert len(blocks) == 2
+    assert all(block.count("\n") == 1 for block in blocks)
+    assert "litellm-cancel-otel demo" in blocks[0]
+    assert "pytest" in blocks[1]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_pages_links_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text())
+    local = [target for target in targets if "://" not in target]
+    assert [target for target in local if not (page.parent / target).exists()] == []
+
+
+def test_the_readme_names_only_metrics_that_exist() -> None:
+    names = {metric.name for metric in semconv.METRICS}
+    table = re.findall(r"^\| `(litellm_cancel\.[\w.]+)`", (ROOT / "README.md").read_text(), re.M)
+    assert table
+    assert set(table) <= names
