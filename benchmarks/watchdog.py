@@ -22,12 +22,12 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from litellm_cancel_otel import CancelTelemetry, Settings
 from litellm_cancel_otel._calls.call import Call
+from litellm_cancel_otel._calls.description import Known
 from litellm_cancel_otel._contract.records import CallFacts, Exit
 from litellm_cancel_otel._seams.chunk_step import STEP, FirstStep
 from litellm_cancel_otel._tracking.overdue import look
 from litellm_cancel_otel._tracking.tracker import Tracker
-from litellm_cancel_otel._tracking.watch import Watch, seen
-from litellm_cancel_otel._tracking.watchdog import Watchdog
+from litellm_cancel_otel._tracking.watched_stream import seen
 
 SILENT = 100
 """Streams that get no chunk any more."""
@@ -52,14 +52,15 @@ class Owner:
 
 def opened(tracker: Tracker, clock: Clock) -> tuple[Call, Owner]:
     """Open a stream that somebody waits for."""
-    call = tracker.begin(lambda _: FACTS)
+    call = tracker.begin(Known(FACTS))
     call.clock = clock
     call.start = clock()
     owner = Owner()
-    call.step = FirstStep(call, weakref.ref(owner))
-    call.step.coro = object()
-    setattr(owner, STEP, call.step)
-    tracker.opened(call)
+    step = FirstStep(call, weakref.ref(owner))
+    step.coro = object()
+    call.progress.source = step
+    setattr(owner, STEP, step)
+    call.opens()
     return call, owner
 
 
@@ -70,12 +71,11 @@ def cpu(work: Callable[[], object]) -> float:
     return (time.thread_time() - before) * 1_000
 
 
-def naive(dog: Watchdog, calls: list[Call]) -> None:
+def naive(tracker: Tracker, now: float) -> None:
     """Look at every open stream."""
-    for call in calls:
-        watch = call.watch
-        assert isinstance(watch, Watch)
-        look(seen(call), watch.limits, watch.waited, dog._clock())
+    for call, stream in tracker.streams.items():
+        assert stream.patience is not None
+        look(seen(call), stream.patience, stream.waited, now)
 
 
 def shown(name: str, samples: list[float]) -> None:
@@ -117,7 +117,10 @@ async def measure(streams: int, ticks: int) -> None:
         samples.append(cpu(dog.tick))
         await asyncio.sleep(0)
     shown(f"{len(calls):,} streams open, a chunk a second each", samples)
-    shown("the same, every stream looked at", [cpu(lambda: naive(dog, calls)) for _ in range(20)])
+    shown(
+        "the same, every stream looked at",
+        [cpu(lambda: naive(tracker, clock())) for _ in range(20)],
+    )
 
     for second in range(90):
         clock.now += 1.0
@@ -163,8 +166,8 @@ async def measure_a_stream(streams: int) -> None:
 
 def _chunks(calls: list[Call], now: float) -> None:
     for call in calls:
-        call.chunks += 1
-        call.last_chunk = now
+        call.progress.chunks += 1
+        call.progress.last_chunk = now
 
 
 if __name__ == "__main__":

@@ -9,8 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.context import Context
-from test_recorder import ENDING, FACTS, INTERNAL, TIMES, Recording
-from test_watchdog import Ticking, by_hand
 
 from litellm_cancel_otel._contract import semconv as sc
 from litellm_cancel_otel._contract.plain import MOST, plain
@@ -27,7 +25,9 @@ from litellm_cancel_otel._demo.fakes import FakeProvider, Script
 from litellm_cancel_otel._telemetry.instruments import MAX_PROVIDERS
 from litellm_cancel_otel._tracking.snapshot import snapshot
 from support.calling import Caller, chat, silent
+from support.recording import ENDING, FACTS, INTERNAL, TIMES, Recording
 from support.telemetry import Telemetry
+from support.ticking import Ticking, by_hand
 
 FORGED = "gpt\n2026-01-01 ERROR forged\x1b[2J\u202e\ud800" + "x" * 10_000
 """A line of its own in a log, codes for a terminal, text that turns around, and much of it."""

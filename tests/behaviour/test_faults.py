@@ -43,7 +43,7 @@ def plant(telemetry: Telemetry, place: str, monkeypatch: pytest.MonkeyPatch) -> 
         "histogram": (recorder.instruments._to_finally, "record"),
         "counting": (recorder.instruments, "count"),
         "guarded": (recorder.instruments, "guarded"),
-        "describe": (facts.Description, "__call__"),
+        "describe": (facts.FromLiteLLM, "facts"),
         "begin": (telemetry.tracker, "begin"),
         "opened": (telemetry.tracker, "opened"),
         "watch_result": (calls, "watch_result"),

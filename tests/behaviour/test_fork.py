@@ -10,15 +10,16 @@ import pytest
 from opentelemetry.context import Context
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from test_recorder import ENDING, FACTS, TIMES
-from test_watchdog import in_child, opened
 
 from litellm_cancel_otel._contract import semconv as sc
 from litellm_cancel_otel._contract.faults import Faults
 from litellm_cancel_otel._contract.records import Outcome, Verdict
 from litellm_cancel_otel._telemetry.board import _BOARDS
 from litellm_cancel_otel._telemetry.instruments import Instruments
+from support.forking import in_child
+from support.recording import ENDING, FACTS, TIMES
 from support.telemetry import Telemetry
+from support.ticking import opened
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork"),

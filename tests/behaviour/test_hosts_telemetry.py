@@ -11,8 +11,6 @@ from opentelemetry.context import Context
 from opentelemetry.metrics import NoOpMeter, NoOpMeterProvider
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.trace import NonRecordingSpan, NoOpTracerProvider, set_span_in_context
-from test_recorder import ENDING, FACTS, TIMES, Recording
-from test_watchdog import Ticking, by_hand, opened
 
 from litellm_cancel_otel import CancelTelemetry, Settings
 from litellm_cancel_otel._asyncio.loop_lag import LoopLag
@@ -27,7 +25,9 @@ from litellm_cancel_otel._telemetry.recorder import Recorder
 from litellm_cancel_otel._telemetry.spans import Spans
 from litellm_cancel_otel._tracking.stuck_log import AT_MOST, WINDOW, StuckLog
 from support.calling import Caller, chat, silent
+from support.recording import ENDING, FACTS, TIMES, Recording
 from support.telemetry import Telemetry, external
+from support.ticking import Ticking, by_hand, opened
 
 
 class Planted(Exception):

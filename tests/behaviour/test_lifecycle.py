@@ -248,7 +248,7 @@ async def test_nothing_of_litellms_is_kept_by_a_call_that_ended(
     (call,) = calls
 
     assert not [name for name in reached_from(call) if name.startswith("litellm.")]
-    assert call.driver is None
+    assert call.driving.task is None
 
 
 @pytest.mark.parametrize("ending", [ends_completed, ends_cancelled, ends_closed])

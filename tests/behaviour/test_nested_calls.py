@@ -5,11 +5,10 @@ from typing import Any
 import litellm
 import pytest
 from litellm.integrations.custom_logger import CustomLogger
-from test_operations import needs_mcp
 
 from litellm_cancel_otel._contract import semconv as sc
 from litellm_cancel_otel._demo.fakes import FakeProvider, Script, litellm_kwargs
-from support.calling import Caller, chat
+from support.calling import Caller, chat, needs_mcp
 from support.telemetry import Telemetry
 
 sdk: Any = litellm

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from importlib.util import find_spec
 from typing import Any
 
 import litellm
@@ -11,15 +10,10 @@ from litellm.integrations.custom_logger import CustomLogger
 
 from litellm_cancel_otel._contract import semconv as sc
 from litellm_cancel_otel._demo.fakes import FakeProvider, Script, Wire, litellm_kwargs
-from support.calling import MESSAGES, Caller, needs_botocore, silent
+from support.calling import MESSAGES, Caller, needs_botocore, needs_mcp, silent
 from support.telemetry import OLD, Telemetry, external
 
 sdk: Any = litellm
-
-needs_mcp = pytest.mark.skipif(
-    find_spec("mcp") is None and find_spec("litellm.responses.mcp") is not None,
-    reason="this LiteLLM makes every call of the Responses API through mcp",
-)
 
 
 def case(

@@ -72,7 +72,7 @@ async def test_in_the_stream(telemetry: Telemetry, provider: FakeProvider) -> No
     provider.script = Script(hang_at=2)
     caller = Caller(reads(), text=False)
     await silent(provider)
-    while not any(call.chunks >= 2 for call in telemetry.tracker.streams):
+    while not any(call.progress.chunks >= 2 for call in telemetry.tracker.streams):
         await asyncio.sleep(0.001)
     caller.task.cancel()
 

@@ -9,6 +9,7 @@ from litellm.integrations.custom_logger import CustomLogger
 
 from disconnect.asgi import Receive, Send, Served, piece, start
 from litellm_cancel_otel import CancellationMiddleware
+from litellm_cancel_otel._calls.description import Known
 from litellm_cancel_otel._calls.request import REQUEST
 from litellm_cancel_otel._contract import semconv as sc
 from litellm_cancel_otel._contract.records import CallFacts, Exit, Signal
@@ -33,12 +34,12 @@ class Logged(CustomLogger):
 
 def ended(telemetry: Telemetry, exit_: Exit, facts: CallFacts = FACTS) -> None:
     """End a call of four chunks, whose client left after the third."""
-    call = telemetry.tracker.begin(lambda _: facts)
-    telemetry.tracker.opened(call)
+    call = telemetry.tracker.begin(Known(facts))
+    call.opens()
     for _ in range(3):
-        call.got_chunk()
+        call.progress.got_chunk(call.clock())
     call.disconnected(Signal.ASGI_RECEIVE, call.clock())
-    call.got_chunk()
+    call.progress.got_chunk(call.clock())
     call.end(exit_)
 
 
@@ -67,10 +68,10 @@ class TestCancelled:
         provider.script = Script(chunks=None, hang_at=8)
         stream = await chat(provider, "openai", stream=True, stream_options=options)
         (call,) = telemetry.tracker.streams
-        while call.chunks < 4:
+        while call.progress.chunks < 4:
             await anext(stream)
         call.disconnected(Signal.ASGI_RECEIVE, call.clock())
-        while call.chunks < 8:
+        while call.progress.chunks < 8:
             await anext(stream)
         await stream.aclose()
 

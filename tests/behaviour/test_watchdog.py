@@ -2,10 +2,8 @@
 
 import asyncio
 import gc
-import json
 import logging
 import os
-import signal
 import threading
 import time
 import weakref
@@ -19,41 +17,15 @@ from opentelemetry.sdk.trace import ReadableSpan
 from litellm_cancel_otel._calls.call import Call
 from litellm_cancel_otel._contract import semconv as sc
 from litellm_cancel_otel._contract.faults import Faults
-from litellm_cancel_otel._contract.records import CallFacts, Exit, Phase, Reason, Signal, Stuck
+from litellm_cancel_otel._contract.records import Exit, Phase, Reason, Signal, Stuck
 from litellm_cancel_otel._demo.fakes import Exchange, FakeProvider, Script
 from litellm_cancel_otel._tracking.snapshot import snapshot
 from litellm_cancel_otel._tracking.stuck_log import AT_MOST, WINDOW, StuckLog
-from litellm_cancel_otel._tracking.watch import Watch
-from litellm_cancel_otel._tracking.watchdog import EXPLAINED_AT_ONCE, Watchdog
+from litellm_cancel_otel._tracking.watchdog import EXPLAINED_AT_ONCE
 from support.calling import chat, silent, text_of
+from support.forking import in_child
 from support.telemetry import Telemetry
-
-by_hand = pytest.mark.settings(watchdog_interval=60, guard=False)
-"""The thread sleeps; the test ticks."""
-
-FACTS = CallFacts("chat", "openai", "gpt-4o-mini", stream=True, call_id="one")
-
-
-class Ticking:
-    """A watchdog whose clock is in the test's hands."""
-
-    def __init__(self, telemetry: Telemetry) -> None:
-        dog = telemetry.tracker.watchdog
-        assert dog is not None
-        self.dog: Watchdog = dog
-        self._telemetry = telemetry
-        self._ahead = 0.0
-        self.dog._clock = lambda: time.perf_counter() + self._ahead
-
-    def tick(self, later: float = 0.0) -> None:
-        """Tick after that many seconds more."""
-        self._ahead += later
-        self.dog.tick()
-
-    def stuck(self) -> dict[str, int]:
-        """Return how many streams are stuck for which reason, as the gauge says."""
-        points = self._telemetry.points(sc.STREAMS_STUCK)
-        return {attributes[sc.REASON]: value for attributes, value in points}
+from support.ticking import FACTS, Ticking, by_hand, opened
 
 
 @pytest.fixture
@@ -91,18 +63,6 @@ async def hang(provider: FakeProvider, **more: Any) -> tuple[Reader, Exchange]:
     exchange = await silent(provider)
     await reader.has(2)
     return reader, exchange
-
-
-class _Waiting:
-    coro: object | None = object()
-
-
-def opened(telemetry: Telemetry) -> Call:
-    """Return a call whose stream somebody waits for."""
-    call = telemetry.tracker.begin(lambda _: FACTS)
-    telemetry.tracker.opened(call)
-    call.step = _Waiting()
-    return call
 
 
 def event(span: ReadableSpan) -> dict[str, Any]:
@@ -252,8 +212,8 @@ class TestSpans:
         for _ in range(2):
             for later in (0, 700, 700):
                 ticking.tick(later)
-            call.got_chunk()
-            call.last_chunk = ticking.dog._clock()
+            call.progress.got_chunk(call.clock())
+            call.progress.last_chunk = ticking.dog._clock()
             ticking.tick()
             assert ticking.stuck() == {"no_chunk": 0}
         call.end(Exit.RETURNED)
@@ -299,11 +259,11 @@ class TestDisconnect:
         self, telemetry: Telemetry, ticking: Ticking, provider: FakeProvider
     ) -> None:
         call = opened(telemetry)
-        call.got_chunk()
+        call.progress.got_chunk(call.clock())
         call.disconnected(Signal.ASGI_RECEIVE, call.clock())
         for _ in range(20):
-            call.chunks += 1
-            call.last_chunk = ticking.dog._clock()
+            call.progress.chunks += 1
+            call.progress.last_chunk = ticking.dog._clock()
             ticking.tick(4.5)
 
         assert ticking.stuck() == {}
@@ -468,7 +428,7 @@ class TestThread:
             def coro(self, _: object | None) -> None: ...
 
         bad, good = opened(telemetry), opened(telemetry)
-        bad.step = Fault()
+        bad.progress.source = Fault()
         await found_stuck(telemetry)
 
         assert telemetry.tracker.faults.counts.keys() == {"watchdog.look"}
@@ -505,16 +465,15 @@ class TestThread:
         stream = await chat(provider, "openai", stream=True)
         await anext(stream)
         ticking.tick()
-        (call,) = telemetry.tracker.streams
-        watch, gone = call.watch, weakref.ref(stream)
-        assert isinstance(watch, Watch)
-        del stream, call
+        (watched,) = telemetry.tracker.streams.values()
+        gone = weakref.ref(stream)
+        del stream
         gc.collect()
         telemetry.tracker.notes.settle()
 
         assert not telemetry.tracker.streams
         assert gone() is None
-        assert watch.call is None
+        assert watched.call is None
 
     @by_hand
     async def test_agenda_does_not_grow_with_streams_that_end(
@@ -601,26 +560,6 @@ class TestFork:
             "outcomes": telemetry.outcomes(),
             "stuck": stuck,
         }
-
-
-def in_child(work: Any) -> Any:
-    """Return what a function returns in a forked child of this process."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if not child:
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # pytest's own would only raise
-        signal.alarm(30)
-        try:
-            os.write(writing, json.dumps(work()).encode())
-        except BaseException as exc:
-            os.write(writing, json.dumps(repr(exc)).encode())
-        finally:
-            os._exit(0)
-    os.close(writing)
-    with open(reading, "rb") as pipe:
-        said = pipe.read()
-    os.waitpid(child, 0)
-    return json.loads(said)
 
 
 @by_hand

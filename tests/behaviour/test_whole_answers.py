@@ -7,12 +7,11 @@ from typing import Any, Literal, get_args
 
 import litellm
 import pytest
-from test_operations import needs_mcp
 
 from litellm_cancel_otel._contract import semconv as sc
 from litellm_cancel_otel._demo.fakes import FakeProvider, Script, Wire, litellm_kwargs
 from litellm_cancel_otel._seams.facts import _is_whole, is_last
-from support.calling import MESSAGES, Caller, chat, every_provider
+from support.calling import MESSAGES, Caller, chat, every_provider, needs_mcp
 from support.telemetry import OLD, Telemetry, external
 
 sdk: Any = litellm

@@ -149,3 +149,9 @@ async def silent(provider: FakeProvider) -> Exchange:
     exchange = await provider.next_exchange()
     await exchange.wait_hanging()
     return exchange
+
+
+needs_mcp = pytest.mark.skipif(
+    find_spec("mcp") is None and find_spec("litellm.responses.mcp") is not None,
+    reason="this LiteLLM makes every call of the Responses API through mcp",
+)

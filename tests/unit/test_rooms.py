@@ -24,7 +24,7 @@ FACE = ""
 KNOW = {
     "litellm": {"_seams", "errors", "provider", "_integration", "_demo", "_doctor"},
     "opentelemetry": {
-        *("_telemetry", "_tracking", "_integration"),
+        *("_calls", "_telemetry", "_tracking", "_integration"),
         *("_demo", "_doctor", "_dashboards", "_cli"),
     },
     "asyncio": {

@@ -1,13 +1,17 @@
-"""One call while it runs: what is seen of it, and its end, which happens once."""
+"""One call while it runs, and its end, which happens once."""
 
 import asyncio
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Collection
+from enum import Enum, auto
+from typing import Protocol
+
+from opentelemetry.context import Context
 
 from .._asyncio.cancels import cancelled_within, message_of, shutting_down, told_by_server
 from .._asyncio.deadlines import deadline_expired, scope_expired
-from .._asyncio.tasks import baseline_of, cancelling, has_failed, lowered, running_task
+from .._asyncio.tasks import has_failed, running_task
 from .._contract.records import (
     Action,
     CallFacts,
@@ -20,147 +24,186 @@ from .._contract.records import (
     Verdict,
 )
 from .classify import classify
-from .observer import Request, Sink, Step, Watch
+from .description import Description, Known
+from .driving import Driving
+from .observer import Observer
+from .progress import Progress
+from .signs import Disconnect, Drop, Signs, Thrown
 from .upstream import Upstream
 
-_NOBODY = CallFacts("", "unknown", "unknown", stream=False)
+_NOBODY = Known(CallFacts("", "unknown", "unknown", stream=False))
+
+
+class State(Enum):
+    """Where a call is."""
+
+    REQUESTING = auto()
+    """It has not yet returned its result or stream."""
+    FAILING = auto()
+    """LiteLLM's own call has raised, and LiteLLM is about what it does then."""
+    STREAMING = auto()
+    """It has returned a stream."""
+    CLOSING = auto()
+    """Its consumer closes the stream, or has thrown something into it."""
+    ENDED = auto()
+
+
+class Request(Protocol):
+    """The server's request that a call was made in, as far as the call and its guard know it."""
+
+    @property
+    def calls(self) -> Collection["Call"]:
+        """The calls that are the request's and have not ended."""
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether its client has gone, or its application ended by an exception."""
+
+    def ended(self, call: "Call") -> None:
+        """Let go of a call that has ended."""
 
 
 class Call:
-    """The mutable record of one LiteLLM call; times are seconds of the sink's clock.
+    """The record of one LiteLLM call; times are seconds of the observer's clock.
 
-    The hot path (``chunks``, ``last_chunk``) is written by the stream's seam directly. Of an
-    exception that passes through, only facts are kept: its traceback holds the host's frames, and
-    they hold the stream.
+    Of an exception that passes through, only facts are kept: its traceback holds the host's frames,
+    and they hold the stream.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_driver_done_at",
-        "actions",
-        "attempt_failed",
-        "baseline",
-        "by_guard",
-        "cancel_delivered",
-        "cancel_level",
-        "cancel_message",
-        "chunks",
-        "chunks_at_disconnect",
-        "clock",
-        "closing_since",
-        "describe",
-        "disconnect",
-        "driver",
-        "driver_failed",
-        "dropped_at",
-        "dropped_in_shutdown",
-        "dropped_rise",
-        "due",
-        "ended",
-        "first_chunk",
-        "is_stream",
-        "last_chunk",
-        "loop",
-        "parent",
-        "request",
-        "requesting",
-        "retriable",
-        "shutdown",
-        "signal",
-        "sink",
-        "start",
-        "step",
-        "stream",
-        "thrown_in",
-        "told_to_stop",
-        "unguarded",
-        "upstream",
-        "watch",
-        "whole",
-    )
+    state = State.REQUESTING
+    stream: "weakref.ref[object] | None" = None
+    """The stream that the caller holds; its death is the call's end."""
+    request: Request | None = None
+    """The server's request that the call was made in, where one is known."""
+    upstream: Upstream | None = None
+    unguarded = False
+    """The guard is to leave it alone."""
+    retriable = False
+    """It ended in an error of ours that LiteLLM may answer with another attempt."""
 
     def __init__(
-        self, sink: Sink["Call"], describe: Callable[["Call"], CallFacts], parent: object
+        self, observer: Observer["Call"], description: Description, parent: Context | None
     ) -> None:
-        self.sink = sink
-        self.describe = describe
-        """Tells what the call is; asked once, at its end or when its stream opens."""
+        self.observer = observer
+        self.description = description
         self.parent = parent
         """The context in which the call was made, for the span's parent."""
-        self.clock = sink.clock
+        self.clock = observer.clock
         self.start = self.clock()
-        self.watch: Watch | None = None
-        self.loop: asyncio.AbstractEventLoop | None = None
-        self.is_stream = False
-        self.ended = False
-        self.driver: asyncio.Task[object] | None = None
-        """The task that drives the call; None where there is none, and once it is done."""
-        self.driver_failed = False
-        """The last driver was cancelled, or raised."""
-        self.baseline = 0
-        self.drive(running_task())
-        self.requesting = True
-        """The call has not yet returned its result or stream."""
-        self.stream: weakref.ref[object] | None = None
-        """The stream that the caller holds; its death is the call's end."""
-        self.retriable = False
-        """It ended in an error of ours that LiteLLM may answer with another attempt."""
-        self.chunks = 0
-        self.first_chunk: float | None = None
-        self.last_chunk: float | None = None
-        self.due = 0.0
-        """When a stream that does not suspend yields to the loop; 0: it has just suspended."""
-        self.whole = False
-        """The provider's ``finish_reason`` was seen, where only the stream's seam can see it."""
-        self.unguarded = False
-        """The guard is to leave it alone."""
-        self.request: Request | None = None
-        """The server's request that the call was made in, where one is known."""
-        self.disconnect: float | None = None
-        self.signal: Signal | None = None
-        self.told_to_stop = False
-        """The caller's own cancel was thrown into the call."""
-        self.cancel_message: str | None = None
-        self.cancel_delivered: float | None = None
-        self.cancel_level = 0
-        """By how much ``cancelling()`` had risen when it was thrown."""
-        self.shutdown = False
-        """The server or the loop's runner is stopping, and has told the call or its request so."""
-        self.closing_since: float | None = None
-        self.chunks_at_disconnect: int | None = None
-        self._driver_done_at: float | None = None
-        self.dropped_at: float | None = None
-        """When the last reference to the stream, or to the call's own frame, went."""
-        self.dropped_rise = 0
-        self.dropped_in_shutdown = False
-        self.by_guard = False
-        """The guard is closing it."""
-        self.actions: tuple[tuple[str, float], ...] = ()
-        """What the guard did, and when."""
-        self.upstream: Upstream | None = None
-        self.attempt_failed = False
-        """LiteLLM's own call has raised, and LiteLLM is about what it does then."""
-        self.thrown_in = "call"
-        """Where the caller's cancel was thrown in."""
-        self.step: Step | None = None
-        """What hands out the stream's chunks."""
+        self.driving = Driving()
+        self.driving.take_over(running_task())
+        self.progress = Progress()
+        self.signs = Signs()
+
+    def __repr__(self) -> str:
+        chunks = self.progress.chunks
+        return f"<Call {self.facts().operation}: {self.state.name.lower()}, {chunks} chunks>"
 
     @property
-    def undelivered(self) -> int:
-        """How many chunks came after the disconnect."""
-        before = self.chunks_at_disconnect
-        return 0 if before is None else self.chunks - before
-
-    def wasted(self, exit_: Exit) -> float:
-        """Return the part of the answer, from 0 to 1, that came after the disconnect."""
-        if self.is_stream:
-            return self.undelivered / self.chunks if self.chunks else 0.0
-        return float(self.disconnect is not None and exit_ is Exit.RETURNED)  # whole, or nothing
+    def ended(self) -> bool:
+        """Whether it has ended."""
+        return self.state is State.ENDED
 
     @property
-    def is_awaited(self) -> bool:
-        """Whether somebody waits for the stream's next chunk at this moment."""
-        return self.step is not None and self.step.coro is not None
+    def has_stream(self) -> bool:
+        """Whether it has returned a stream that has not ended."""
+        return self.state is State.STREAMING or self.state is State.CLOSING
+
+    def facts(self) -> CallFacts:
+        """Return what the call is, as far as it is known by now."""
+        return self.description.facts(self.upstream)
+
+    # Its way
+
+    def tries(self) -> None:
+        """Note that an attempt begins."""
+        if self.state is State.FAILING:
+            self.state = State.REQUESTING
+
+    def fails(self, exc: BaseException) -> None:
+        """Note that an attempt has ended by an exception, and that LiteLLM may try again."""
+        if self.state is State.REQUESTING and isinstance(exc, Exception):
+            self.state = State.FAILING
+
+    def opens(self) -> None:
+        """Note that it has returned its stream."""
+        self.state = State.STREAMING
+        self.observer.opened(self)
+        self._follow()
+
+    def closes(self) -> None:
+        """Note that its consumer closes the stream, or throws something into it."""
+        self.state = State.CLOSING
+        self.signs.closing_since = self.clock()
+
+    def goes_on(self) -> None:
+        """Note that the stream has answered what was thrown into it with a chunk."""
+        self.state = State.STREAMING
+        self.signs.closing_since = None
+        self.progress.got_chunk(self.clock())
+
+    # Its driver
+
+    def drive(self, task: "asyncio.Task[object] | None") -> None:
+        """Note the task that drives the call from now on."""
+        before = self.driving.task
+        self.driving.take_over(task)
+        if self.has_stream:
+            if before is not None:  # one that lives for long must not gather callbacks
+                before.remove_done_callback(self._driver_done)
+            self._follow()
+
+    def _follow(self) -> None:
+        if self.driving.task is not None:
+            self.driving.task.add_done_callback(self._driver_done)
+        self.observer.driven(self)
+
+    def _driver_done(self, task: "asyncio.Task[object]") -> None:
+        if not self.ended and self.driving.task is task:
+            self.let_go(failed=has_failed(task))
+
+    def let_go(self, *, failed: bool) -> None:
+        """Note that the driver is done with the stream, which has not ended."""
+        if self.driving.task is not None:
+            self.driving.task.remove_done_callback(self._driver_done)
+        self.driving.let_go(self.clock(), failed=failed)
+        self.observer.driver_done(self)
+
+    # The signs of a cancel
+
+    def thrown(self, exc: BaseException) -> None:
+        """Note an exception that is being thrown into the call, before anything unwinds."""
+        if not isinstance(exc, asyncio.CancelledError) or self.ended:
+            return
+        signs, rise = self.signs, self.driving.rise()
+        if signs.thrown is not None and rise > signs.thrown.rise > 0:
+            return  # told again, while the first word is still being obeyed
+        # Otherwise the one before was taken back: anyio connects, for one, by a scope that it
+        # cancels as soon as the first address has answered.
+        into = "failure_hook" if self.state is State.FAILING else "call"
+        signs.thrown = Thrown(
+            self.clock(),
+            rise,
+            message_of(exc) if rise > 0 else None,
+            "stream" if self.has_stream else into,
+        )
+        if told_by_server(exc) or shutting_down(sys._getframe(1)):
+            signs.shutdown = True
+
+    def is_internal(self, exc: BaseException) -> bool:
+        """Return whether the exception is, or hides, a cancel that nobody asked this task for."""
+        return self.driving.rise() <= 0 and cancelled_within(exc) is not None
+
+    def disconnected(self, signal: Signal, at: float) -> None:
+        """Note that the server learned of the client's going; the first word counts."""
+        if self.signs.disconnect is None and not self.ended:
+            self.signs.disconnect = Disconnect(at, signal, self.progress.chunks)
+            self.progress.let_loop_run()  # it may have a cancel to deliver
+            self.observer.disconnected(self)
+
+    def server_stops(self) -> None:
+        """Note that the server is stopping, and has told the call's request so."""
+        self.signs.shutdown = True
 
     def dropped(self, _: object = None) -> None:
         """Note that nobody refers to the stream, or waits for the call, any more.
@@ -168,191 +211,118 @@ class Call:
         The garbage collector may run this at any allocation of anybody's, inside a lock too: it
         reads, and leaves a note. ``settle`` does the rest.
         """
-        if self.ended or self.dropped_at is not None:
+        if self.ended or self.signs.drop is not None:
             return
-        self.dropped_at = self.clock()
-        if self.driver is not None:
-            self.dropped_rise = cancelling(self.driver) - self.baseline
-        self.dropped_in_shutdown = self.dropped_rise > 0 and shutting_down(sys._getframe(1))
-        self.sink.dropped(self)
+        at, rise = self.clock(), self.driving.driver_rise()
+        self.signs.drop = Drop(at, rise, rise > 0 and shutting_down(sys._getframe(1)))
+        self.observer.dropped(self)
 
     def settle(self) -> None:
         """End the call that was dropped, unless it has ended meanwhile."""
-        if self.by_guard and not self.ended:
+        if self.signs.by_guard and not self.ended:
             self.acted(Action.CLOSED_ORPHAN)
         self.end(Exit.DROPPED)
 
-    @property
-    def driver_done_at(self) -> float | None:
-        """When the driver ended, where the stream has not; the watchdog hears of it."""
-        return self._driver_done_at
+    # The guard
 
-    @driver_done_at.setter
-    def driver_done_at(self, at: float | None) -> None:
-        self._driver_done_at = at
-        if at is not None and self.watch is not None:
-            self.watch.changed()
-
-    def drive(self, task: "asyncio.Task[object] | None") -> None:
-        """Note the task that drives the call from now on."""
-        before, self.driver = self.driver, task
-        self.baseline = baseline_of(task)
-        if task is not None:
-            self.loop = task.get_loop()
-        self._driver_done_at = None
-        self.driver_failed = False
-        if self.is_stream and not self.ended:
-            self.follow(before)
-
-    def follow(self, before: "asyncio.Task[object] | None" = None) -> None:
-        """Hear of the driver's end; the driver before it is of no interest any more."""
-        if before is not None:  # one that lives for long must not gather callbacks
-            before.remove_done_callback(self._driver_done)
-        if self.driver is not None:
-            self.driver.add_done_callback(self._driver_done)
-        self.sink.driven(self)
-
-    def _driver_done(self, task: "asyncio.Task[object]") -> None:
-        if not self.ended and self.driver is task:
-            self.let_go(failed=has_failed(task))
-
-    def let_go(self, *, failed: bool) -> None:
-        """Note that the driver is done with the stream, which has not ended."""
-        if self.driver is not None:
-            self.driver.remove_done_callback(self._driver_done)
-        self.driver_failed = failed
-        # Its exception has a traceback, whose frames may be all that holds the stream.
-        self.driver = None
-        self.baseline = 0
-        self.driver_done_at = self.clock()
-        self.sink.driver_done(self)
-
-    def follow_down(self) -> None:
-        """Lower the baseline where a cancel was taken back since the call began to be driven."""
-        self.baseline = lowered(self.baseline, self.driver)
-
-    def rise(self) -> int:
-        """Return by how much ``cancelling()`` has risen since the call began to be driven.
-
-        That of the running task, which may be one that the driver made for a single chunk, as
-        ``wait_for`` does before Python 3.12.
-        """
-        task = running_task()
-        if task is None or task is self.driver:
-            return cancelling(self.driver) - self.baseline
-        return cancelling(task)
-
-    def got_chunk(self) -> None:
-        """Note a chunk."""
-        self.chunks += 1
-        self.last_chunk = now = self.clock()
-        self.due = self.due or now  # it has suspended, and begins anew
-
-    def thrown(self, exc: BaseException) -> None:
-        """Note an exception that is being thrown into the call, before anything unwinds."""
-        if not isinstance(exc, asyncio.CancelledError) or self.ended:
-            return
-        level = self.rise()
-        if self.cancel_level > 0 and level > self.cancel_level:
-            return  # told again, while the first word is still being obeyed
-        # Otherwise the one before was taken back: anyio connects, for one, by a scope that it
-        # cancels as soon as the first address has answered.
-        self.cancel_level = level
-        self.cancel_delivered = self.clock()
-        if told_by_server(exc) or shutting_down(sys._getframe(1)):
-            self.shutdown = True
-        self.told_to_stop = level > 0
-        self.cancel_message = message_of(exc) if level > 0 else None
-        if self.is_stream:
-            self.thrown_in = "stream"
-        else:
-            self.thrown_in = "failure_hook" if self.attempt_failed else "call"
-
-    def is_internal(self, exc: BaseException) -> bool:
-        """Return whether the exception is, or hides, a cancel that nobody asked this task for."""
-        return self.rise() <= 0 and cancelled_within(exc) is not None
-
-    def disconnected(self, signal: Signal, at: float) -> None:
-        """Note that the server learned of the client's going; the first word counts."""
-        if self.disconnect is None and not self.ended:
-            self.disconnect = at
-            self.signal = signal
-            self.chunks_at_disconnect = self.chunks
-            self.due = -1.0  # let the loop run at the next chunk: it may have a cancel to deliver
-            if self.watch is not None:
-                self.watch.changed()
+    def guarded(self, by_guard: bool = True) -> None:
+        """Note that what ends the call from now on is the guard, or is not the guard after all."""
+        self.signs.by_guard = by_guard
 
     def acted(self, action: str) -> None:
         """Note what the guard does to the call."""
         try:
             # One event of a kind: a long backlog has the loop run hundreds of times.
-            if all(action != known for known, _ in self.actions):
-                self.actions += ((action, self.clock()),)
-            self.sink.acted(self, action)
+            if all(action != known for known, _ in self.signs.actions):
+                self.signs.actions += ((action, self.clock()),)
+            self.observer.acted(self, action)
         except Exception as fault:  # noqa: BLE001 - ours: the host's chunk goes on
-            self.sink.faults.note("guard.action", fault)
+            self.observer.faults.note("guard.action", fault)
+
+    # Its end
+
+    def cancelled_in_backoff(
+        self, start: float, baseline: int, thrown_at: float | None, exc: BaseException
+    ) -> None:
+        """End a call that began at ``start`` and was cancelled between two of its attempts."""
+        self.start = start
+        self.driving.baseline = baseline
+        self.state = State.FAILING
+        self.signs.thrown = Thrown(thrown_at, 1)
+        self.end(Exit.CANCELLED, exc)
 
     def end(self, exit_: Exit, exc: BaseException | None = None) -> Verdict | None:
         """End the call, once; return what it means, or None where it had ended. Never raises."""
-        if self.ended:
+        state = self.state
+        if state is State.ENDED:
             return None
-        self.ended = True
-        self.requesting = False
+        self.state = State.ENDED
         try:
-            if exit_ is Exit.RETURNED and not self.told_to_stop and self.sink.completed(self):
+            returned = exit_ is Exit.RETURNED
+            if returned and not self.signs.told_to_stop and self.observer.completed(self):
                 return None
-            ending = self._ending(exit_, exc)
-            self.describe = ending.facts.stand_in
-            self.sink.ended(self, ending)
+            ending = self._ending(state, exit_, exc)
+            self.description = Known(ending.facts)
+            self.observer.ended(self, ending)
             return ending.verdict
         except Exception as fault:  # noqa: BLE001 - ours: the host's call goes on
-            self.sink.faults.note("call.end", fault)
-            self.sink.lost(self)
+            self.observer.faults.note("call.end", fault)
+            self.observer.lost(self)
             return None
         finally:
-            if self.driver is not None:
-                self.driver.remove_done_callback(self._driver_done)
+            driver = self.driving.task
+            if driver is not None:
+                driver.remove_done_callback(self._driver_done)
+                self.driving.task = None
             # A context that somebody copied may keep the record; the host's objects go.
             if exit_ is Exit.RETURNED:
-                self.describe = _NOBODY.stand_in
-            self.driver = self.parent = self.stream = self.watch = None
-            self.step = None
+                self.description = _NOBODY
+            self.parent = self.stream = self.progress.source = None
 
-    def _ending(self, exit_: Exit, exc: BaseException | None) -> Ending:
-        if exit_ is Exit.DROPPED and self.dropped_at is not None:
-            now, rise = self.dropped_at, self.dropped_rise
-            shutdown = self.dropped_in_shutdown
+    def _ending(self, state: State, exit_: Exit, exc: BaseException | None) -> Ending:
+        signs, driving, progress = self.signs, self.driving, self.progress
+        disconnect, drop = signs.disconnect, signs.drop
+        if exit_ is Exit.DROPPED and drop is not None:
+            now, rise, shutdown = drop.at, drop.rise, drop.in_shutdown
         else:
-            now, rise = self.clock(), self.rise()
+            now, rise = self.clock(), driving.rise()
             shutdown = rise > 0 and shutting_down(sys._getframe(1))
-        driver_done = self.driver_done_at
+        driver_done = driving.done_at
         if driver_done is not None and driver_done > now:
             driver_done = None
         cancelled = exit_ in (Exit.CANCELLED, Exit.RAISED)
-        cancel_delivered = self.cancel_delivered if cancelled else None
-        signs = (self.disconnect, cancel_delivered, driver_done, self.closing_since)
-        came = next((moment for moment in signs if moment is not None), now)
-        facts = self.describe(self)
+        thrown = signs.thrown
+        delivered = thrown.at if cancelled and thrown is not None else None
+        gone = None if disconnect is None else disconnect.at
+        moments = (gone, delivered, driver_done, signs.closing_since)
+        came = next((moment for moment in moments if moment is not None), now)
+        message = thrown.message if thrown is not None else None
+        facts = self.facts()
         verdict = classify(
             Evidence(
                 exit=exit_,
                 cancelling_rise=rise,
-                delivered=self.told_to_stop,
+                delivered=signs.told_to_stop,
                 cancelled_within=cancelled_within(exc) is not None,
-                chunks=self.chunks,
-                closing=self.closing_since is not None,
-                deadline=deadline_expired(self.driver, since=self.start)
+                chunks=progress.chunks,
+                closing=signs.closing_since is not None,
+                deadline=deadline_expired(driving.task, since=self.start)
                 or deadline_expired(running_task(), since=self.start)
-                or scope_expired(self.cancel_message),
-                shutdown=self.shutdown or shutdown,
-                disconnect=self.signal,
+                or scope_expired(message),
+                shutdown=signs.shutdown or shutdown,
+                disconnect=None if disconnect is None else disconnect.signal,
                 driver_done=driver_done is not None,
-                by_guard=self.by_guard,
-                whole=self.whole or facts.whole,
-                backoff=self.attempt_failed,
+                by_guard=signs.by_guard,
+                whole=progress.whole or facts.whole,
+                backoff=state is State.FAILING,
             )
         )
-        upstream, watch = self.upstream, self.watch
+        undelivered = 0 if disconnect is None else progress.chunks - disconnect.chunks
+        if state is State.STREAMING or state is State.CLOSING:
+            wasted = undelivered / progress.chunks if progress.chunks else 0.0
+        else:  # whole, or nothing
+            wasted = float(disconnect is not None and exit_ is Exit.RETURNED)
+        upstream = self.upstream
         # Asked before its time is read: the asking notes a close by the transport itself.
         upstream_open = upstream is not None and upstream.is_open(now)
         return Ending(
@@ -361,21 +331,21 @@ class Call:
             times=Times(
                 start=self.start,
                 end=now,
-                first_chunk=self.first_chunk,
+                first_chunk=progress.first_chunk,
                 disconnect=came,
-                cancel_delivered=cancel_delivered,
+                cancel_delivered=delivered,
                 upstream_closed=None if upstream is None else upstream.closed_at,
             ),
-            chunks=self.chunks,
+            chunks=progress.chunks,
             error_type=_error_type(exc, verdict),
             upstream_open=upstream_open and exit_ is not Exit.RETURNED,
-            undelivered=self.undelivered,
-            wasted=self.wasted(exit_),
-            actions=self.actions,
-            stuck=() if watch is None else watch.found,
-            loop_lag=None if watch is None else watch.blocked(came, now),
-            swallowed_in=self.thrown_in,
-            cancel_message=self.cancel_message if self.sink.cancel_messages else None,
+            undelivered=undelivered,
+            wasted=wasted,
+            actions=signs.actions,
+            stuck=self.observer.times_stuck(self),
+            loop_lag=self.observer.blocked(self, came, now),
+            swallowed_in="call" if thrown is None else thrown.into,
+            cancel_message=message if self.observer.cancel_messages else None,
         )
 
 

@@ -1,39 +1,16 @@
-"""What a call knows of those who follow it: where it reports to, and what the watchdog keeps."""
+"""Who is told of what becomes of a call: one list of what there is to tell."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from .._contract.faults import Faults
 from .._contract.records import Ending, Stuck
 
-
-class Step(Protocol):
-    """What hands out a stream's chunks."""
-
-    coro: object | None
-    """What is awaited for the next one; None between chunks."""
-
-
 C = TypeVar("C", contravariant=True)
 
 
-class Request(Protocol):
-    """The server's request that a call was made in."""
-
-    @property
-    def calls(self) -> Collection[object]:
-        """The calls that are the request's and have not ended."""
-
-    @property
-    def is_gone(self) -> bool:
-        """Whether its client has gone, or its application ended by an exception."""
-
-    def ended(self, call: object) -> None:
-        """Let go of a call that has ended."""
-
-
-class Sink(Protocol[C]):
-    """Where a call reports to; ``C`` is the call."""
+class Observer(Protocol[C]):
+    """Whom a call tells; ``C`` is the call."""
 
     clock: Callable[[], float]
     faults: Faults
@@ -51,6 +28,9 @@ class Sink(Protocol[C]):
     def driver_done(self, call: C) -> None:
         """Take a stream that has not ended and whose driver has."""
 
+    def disconnected(self, call: C) -> None:
+        """Take a call whose client has gone."""
+
     def dropped(self, call: C) -> None:
         """Take a call that nobody refers to any more; the garbage collector may be what tells."""
 
@@ -60,21 +40,14 @@ class Sink(Protocol[C]):
     def completed(self, call: C) -> bool:
         """Take a call that ran to its end; return False where its ending is wanted too."""
 
+    def times_stuck(self, call: C) -> tuple[Stuck, ...]:
+        """Return the times that the call's stream was found stuck."""
+
+    def blocked(self, call: C, since: float, now: float) -> float | None:
+        """Return for how long the stream's event loop was blocked, None where it was not."""
+
     def ended(self, call: C, ending: Ending) -> None:
         """Take the call's one end."""
 
     def lost(self, call: C) -> None:
         """Take a call whose end could not be told, by a fault of ours. Never raises."""
-
-
-class Watch(Protocol):
-    """What the watchdog keeps of one open stream."""
-
-    found: tuple[Stuck, ...]
-    """The times that it was found stuck."""
-
-    def changed(self) -> None:
-        """Have the stream looked at anew, at the next tick."""
-
-    def blocked(self, since: float, now: float) -> float | None:
-        """Return by how long the stream's event loop was blocked, None where it was not."""

@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 from contextvars import ContextVar
+from enum import Enum, auto
 from typing import Final
 from weakref import WeakSet
 
@@ -14,28 +15,42 @@ from .._contract.records import Signal
 from .call import Call
 
 
+class Response(Enum):
+    """How far the response of a request is."""
+
+    NONE = auto()
+    BEGUN = auto()
+    WHOLE = auto()
+    """It has been sent: what the server then calls a disconnect is none."""
+
+
+class Application(Enum):
+    """What the application that answers a request does."""
+
+    RUNS = auto()
+    RETURNED = auto()
+    RAISED = auto()
+
+
 class Request:
     """Links a client's going to the calls that were made for it, in child tasks too."""
 
     __slots__ = (
         "__weakref__",
-        "aborted",
+        "app_was_told",
+        "application",
         "calls",
         "clock",
-        "complete",
         "disconnect",
-        "finished",
         "loop",
         "maybe",
         "on_call",
         "on_disconnect",
-        "responding",
+        "response",
         "signal",
         "since",
-        "stopped_at",
-        "stopped_by_guard",
+        "stopped_by_guard_at",
         "task",
-        "told",
         "unguarded",
     )
 
@@ -52,20 +67,12 @@ class Request:
         they are somebody else's."""
         self.unguarded = 0
         """How often the application has said that the guard is to leave it alone."""
-        self.responding = False
-        """The response has begun."""
-        self.complete = False
-        """The response is whole: what the server then calls a disconnect is none."""
-        self.told = False
+        self.response = Response.NONE
+        self.application = Application.RUNS
+        self.app_was_told = False
         """The application knows of the disconnect: what it begins from then on it means to."""
-        self.finished = False
-        """The application has returned."""
-        self.aborted = False
-        """The application ended by an exception."""
-        self.stopped_by_guard = False
-        """The guard told its task to stop."""
-        self.stopped_at = 0
-        """How many cancels its task had been told by then."""
+        self.stopped_by_guard_at: int | None = None
+        """How many cancels its task had been told when the guard told it to stop."""
         self.disconnect: float | None = None
         self.signal: Signal | None = None
         self.on_call: Callable[[], None] | None = None
@@ -73,6 +80,16 @@ class Request:
         self.on_disconnect: Callable[[], None] | None = None
         """Called there at the disconnect, and again when something begins after it."""
         _requests.add(self)
+
+    def __repr__(self) -> str:
+        gone = "client gone" if self.disconnect is not None else "client there"
+        states = f"{self.application.name}, response {self.response.name}".lower()
+        return f"<Request: {states}, {gone}, {len(self.calls)} calls>"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the application has returned or raised."""
+        return self.application is not Application.RUNS
 
     def began(self, call: Call) -> None:
         """Take a call that begins in this request, maybe in a loop and thread of its own."""
@@ -85,7 +102,7 @@ class Request:
                 # An eager task begins while the request's own still runs.
                 self.loop.call_soon_threadsafe(self._adopt)
             return
-        self._take(call, told=self.told)
+        self._take(call, told=self.app_was_told)
 
     def _take(self, call: Call, *, told: bool) -> None:
         """Take a call that is its own; ``told``: the application knew of the disconnect before."""
@@ -102,8 +119,8 @@ class Request:
         So has a worker that the request started, and that works for everybody. A task that the
         request waits for, or holds, works for it.
         """
-        task = call.driver
-        if task is None or self.task is None or task is self.task or call.loop is not self.loop:
+        task, loop = call.driving.task, call.driving.loop
+        if task is None or self.task is None or task is self.task or loop is not self.loop:
             return True
         return task in tasks_of(self.task)
 
@@ -115,9 +132,9 @@ class Request:
             self.maybe.discard(call)
             if not call.ended:
                 before = self.disconnect is None or call.start <= self.disconnect
-                self._take(call, told=self.told and not before)
+                self._take(call, told=self.app_was_told and not before)
 
-    def ended(self, call: object) -> None:
+    def ended(self, call: Call) -> None:
         """Let go of a call that has ended."""
         self.calls.discard(call)
         self.maybe.discard(call)
@@ -125,22 +142,21 @@ class Request:
     @property
     def is_gone(self) -> bool:
         """Whether its client has gone, or its application ended by an exception."""
-        return self.disconnect is not None or self.aborted
+        return self.disconnect is not None or self.application is Application.RAISED
 
     def stop(self) -> None:
         """Tell its task to stop, for the guard."""
         if self.task is not None:
-            self.stopped_by_guard = True
-            self.stopped_at = cancelling(self.task)
+            self.stopped_by_guard_at = cancelling(self.task)
             self.task.cancel()
 
     def take_back(self) -> bool:
         """Take the guard's cancel back; return whether the task was told of no other since."""
-        task = self.task
-        if not self.stopped_by_guard or task is None:
+        task, before = self.task, self.stopped_by_guard_at
+        if before is None or task is None:
             return False
-        alone = cancelling(task) <= self.stopped_at + 1
-        if cancelling(task) > self.stopped_at:  # the application may have taken it back itself
+        alone = cancelling(task) <= before + 1
+        if cancelling(task) > before:  # the application may have taken it back itself
             task.uncancel()
         return alone
 
@@ -154,17 +170,40 @@ class Request:
             told_by_server(exc) or shutting_down(sys._getframe(1))
         ):
             for call in list(self.calls):
-                call.shutdown = True
+                call.server_stops()
 
     def responds(self) -> None:
         """Note that the response begins, which may be after the disconnect."""
-        self.responding = True
+        if self.response is Response.NONE:
+            self.response = Response.BEGUN
         if self.disconnect is not None:
             self._in_loop(self.on_disconnect)
 
+    def sends_last(self) -> None:
+        """Note that the response's last piece is about to be sent."""
+        self.response = Response.WHOLE
+
+    def cannot_send(self) -> None:
+        """Note that the application was told, by its ``send``, that the client has gone."""
+        self.app_was_told = True
+        if self.response is Response.WHOLE:
+            self.response = Response.BEGUN
+        self.disconnected(Signal.ASGI_SEND)
+
+    def raised(self) -> None:
+        """Note that the application has ended by an exception."""
+        self.application = Application.RAISED
+
+    def over(self) -> None:
+        """Let go of what a request needs while it lasts; its application has ended."""
+        if self.application is Application.RUNS:
+            self.application = Application.RETURNED
+        # Whoever keeps the request's context keeps no server by it, and no cycle is left.
+        self.on_call = self.on_disconnect = None
+
     def disconnected(self, signal: Signal) -> None:
         """Take the server's word that the client has gone; the first counts."""
-        if self.disconnect is not None or self.complete:
+        if self.disconnect is not None or self.response is Response.WHOLE:
             return
         self.disconnect = self.clock()
         self.signal = signal

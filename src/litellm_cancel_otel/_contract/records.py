@@ -147,10 +147,6 @@ class CallFacts:
             if (word := getattr(self, name)) is not None:
                 object.__setattr__(self, name, plain(word))
 
-    def stand_in(self, _call: object) -> "CallFacts":
-        """Return itself: what describes a call that has ended."""
-        return self
-
 
 _WORDS: Final = ("provider", "model", "call_id", "response_model", "server_address")
 

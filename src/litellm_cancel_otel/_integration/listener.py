@@ -151,7 +151,7 @@ class Listener:
             if isinstance(first, _Raised):
                 raise first.exc
             if kind_of(first) is Kind.GONE:
-                self._request.told = True
+                self._request.app_was_told = True
             return first
         finally:
             del first  # a traceback has this frame
@@ -161,7 +161,7 @@ class Listener:
         try:
             message = await self._receive()
             if kind_of(message) is Kind.GONE:
-                self._request.told = True
+                self._request.app_was_told = True
             self._note(message)
         except Exception:  # the server's: nothing more is to be learned there; raised again
             self._over = True

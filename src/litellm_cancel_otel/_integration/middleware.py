@@ -15,7 +15,6 @@ from .._asyncio.throw_hook import ThrowHook
 from .._asyncio.waiting import CLIENT
 from .._calls.request import REQUEST, Request
 from .._contract.faults import Faults
-from .._contract.records import Signal
 from .._seams.active import ACTIVE
 from .._tracking.tracker import Tracker
 from .listener import Listener, Message, Receive, Scope, contained, may_have_body
@@ -80,22 +79,20 @@ class CancellationMiddleware:
             sending = _watching(send, request, faults)
             await ThrowHook(self._call(scope, listener.receive, sending), request.thrown)
         except asyncio.CancelledError:
-            request.aborted = True
+            request.raised()
             # Ours alone: the server asked nothing, and is told nothing. Any other cancel goes on.
             taken_back = True
             if not request.take_back():
                 raise
         except BaseException:  # the application's: noted, and the same object raised again
-            request.aborted = True
+            request.raised()
             raise
         finally:
             if not taken_back:
                 request.take_back()
             with suppress(ValueError):  # closed in another context than it began in
                 REQUEST.reset(token)
-            request.finished = True
-            # Whoever keeps the request's context keeps no server by it, and no cycle is left.
-            request.on_call = request.on_disconnect = None
+            request.over()
             listener.close()
             if guard is not None and sys.exc_info()[0] is not GeneratorExit:
                 # A coroutine that the collector destroys may be anywhere in the loop's own work.
@@ -155,14 +152,13 @@ def _says_gone(exc: OSError) -> bool:
 def _watching(send: Send, request: Request, faults: Faults) -> Send:
     async def watching(message: Message) -> None:
         # Before it is sent: a server may call the end of the response a disconnect as it sends it.
-        request.complete = request.complete or _is_last(message)
+        if _is_last(message):
+            request.sends_last()
         try:
             await send(message)
         except OSError as exc:
             if _says_gone(exc):
-                request.told = True
-                request.complete = False
-                contained(faults, partial(request.disconnected, Signal.ASGI_SEND))
+                contained(faults, request.cannot_send)
             raise
         if _type_of(message) == "http.response.start":
             contained(faults, request.responds)

@@ -39,7 +39,7 @@ def call_in_progress() -> Call | None:
     A task that was started during a call inherits its context: what it calls is a call of its own.
     """
     call = CURRENT.get()
-    if call is None or not call.requesting or call.driver is not running_task():
+    if call is None or call.ended or call.has_stream or call.driving.task is not running_task():
         return None
     return call
 

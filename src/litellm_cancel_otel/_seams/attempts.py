@@ -1,7 +1,6 @@
 """The Router's retries: a cancel between two attempts, of which no attempt knows."""
 
 from asyncio import CancelledError
-from collections.abc import Callable
 from contextvars import ContextVar
 from functools import wraps
 from inspect import iscoroutinefunction
@@ -11,8 +10,7 @@ from litellm.router import Router
 
 from .._asyncio.tasks import baseline_of, running_task
 from .._asyncio.throw_hook import ThrowHook
-from .._calls.call import Call
-from .._contract.records import CallFacts, Exit
+from .._calls.description import Description
 from .._tracking.tracker import Tracker
 from .active import ACTIVE, reset_in
 from .patching import SeamMissing, Undo, replace
@@ -30,7 +28,7 @@ class Attempts:
         self._start = tracker.clock()
         self._since = baseline_of(running_task())
         self._thrown_at: float | None = None
-        self.failed: Callable[[Call], CallFacts] | None = None
+        self.failed: Description | None = None
         """Describes the attempt that has failed, as long as no other has begun."""
 
     def thrown(self, exc: BaseException) -> None:
@@ -44,10 +42,7 @@ class Attempts:
             return
         try:
             call = self._tracker.begin(self.failed)
-            call.start, call.baseline = self._start, self._since
-            call.attempt_failed = call.told_to_stop = True
-            call.cancel_delivered = self._thrown_at
-            call.end(Exit.CANCELLED, exc)
+            call.cancelled_in_backoff(self._start, self._since, self._thrown_at, exc)
         except Exception as fault:  # noqa: BLE001 - ours: the host's cancel goes on
             self._tracker.faults.note("attempts", fault)
 

@@ -105,7 +105,7 @@ def _cancel_behind(
 def _end_attempt(exc: BaseException) -> None:
     """End the call here, before LiteLLM may answer the error with another attempt."""
     call = CURRENT.get()
-    if call is not None and call.driver is running_task() and not call.ended:
+    if call is not None and call.driving.task is running_task() and not call.ended:
         call.end(Exit.RAISED, exc)
         call.retriable = True
 

@@ -23,7 +23,7 @@ from .._calls.call import Call
 from .._contract.records import Exit
 from .active import ACTIVE, CURRENT, call_in_progress, reset
 from .attempts import ATTEMPTS
-from .facts import Description, describe, is_unguarded
+from .facts import describe, is_unguarded
 from .internal import mapped_error
 from .patching import SeamMissing, Undo
 from .streams import watch_result
@@ -231,7 +231,7 @@ def _failed(exc: BaseException) -> None:
         attempts = ATTEMPTS.get()
         call.end(Exit.RAISED, exc)
         if attempts is not None:
-            attempts.failed = call.describe
+            attempts.failed = call.description
 
 
 def _returned(result: Any) -> Any:
@@ -240,13 +240,12 @@ def _returned(result: Any) -> Any:
         return result
     try:
         if type(type(result)) is _MODEL:
-            if isinstance(call.describe, Description):
-                call.describe.answer = result
+            call.description.answered(result)
             call.end(Exit.RETURNED)
             return result
         return watch_result(result, call)
     except Exception as fault:  # noqa: BLE001 - ours: the caller gets LiteLLM's own result
-        call.sink.faults.note("stream.watch", fault)
+        call.observer.faults.note("stream.watch", fault)
         call.upstream = None  # it may be a stream that goes on, unwatched: not ours to close
         call.end(Exit.RETURNED)
         return result
@@ -270,11 +269,11 @@ def _attempt(original: Original, operation: str) -> Original:
         call = _attempted(operation, args, kwargs)
         if call is None:
             return await original(*args, **kwargs)
-        call.attempt_failed = False
+        call.tries()
         try:
             return await ThrowHook(original(*args, **kwargs), call.thrown)
         except BaseException as exc:  # the host's: raised again but for an internal cancel
-            call.attempt_failed = isinstance(exc, Exception)
+            call.fails(exc)
             error = _converted(call, exc)
             if error is None:
                 raise
@@ -296,9 +295,8 @@ def _attempted(operation: str, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
         CURRENT.set(call)
     elif call_in_progress() is None:
         return None
-    description = None if call is None else call.describe
-    if isinstance(description, Description) and description.logging is None:
-        description.logging = kwargs.get("litellm_logging_obj")
+    if call is not None:
+        call.description.logged_by(kwargs.get("litellm_logging_obj"))
     return call
 
 
@@ -310,6 +308,6 @@ def _converted(call: Call, exc: BaseException) -> Exception | None:
         call.end(Exit.CANCELLED, exc)
         call.retriable = True
     except Exception as fault:  # noqa: BLE001 - ours: the host's exception goes on
-        call.sink.faults.note("attempt", fault)
+        call.observer.faults.note("attempt", fault)
         return None
     return error

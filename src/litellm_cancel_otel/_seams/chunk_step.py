@@ -39,11 +39,12 @@ class ChunkStep(Awaitable):
     One object serves a stream from its second chunk on: ``take`` hands it the next coroutine.
     """
 
-    __slots__ = ("_owner", "call", "coro")
+    __slots__ = ("_owner", "_progress", "call", "coro")
 
     def __init__(self, call: Call, owner: Any) -> None:
         self._owner = owner
         self.call = call
+        self._progress = call.progress
         self.coro: Any = None
         """What is awaited; None between chunks."""
 
@@ -54,22 +55,23 @@ class ChunkStep(Awaitable):
         return step
 
     def __next__(self) -> Any:
-        call = self.call
-        if call.due:  # a chunk is asked for: it has not suspended since the one before
+        progress = self._progress
+        if progress.due:  # a chunk is asked for: it has not suspended since the one before
+            driving = self.call.driving
             try:
-                task = current_task(call.loop)
+                task = current_task(driving.loop)
             except RuntimeError:  # no running loop: it is driven by hand
                 task = None
-            if call.driver is not task:
-                call.drive(running_task())
-            elif call.baseline:
-                call.follow_down()
+            if driving.task is not task:
+                self.call.drive(running_task())
+            elif driving.baseline:
+                driving.follow_down()
         try:
             waiting = self.coro.send(None)
         except StopIteration:
-            call.chunks += 1
-            call.last_chunk = now = call.clock()
-            if now >= call.due and self._checkpoint(now):
+            progress.chunks += 1
+            progress.last_chunk = now = self.call.clock()
+            if now >= progress.due and self._checkpoint(now):
                 return None  # to the loop, which then resumes this step
             self.coro = None
             raise
@@ -77,7 +79,7 @@ class ChunkStep(Awaitable):
             if not self._left(exc):
                 raise
         else:
-            call.due = 0.0
+            progress.due = 0.0
             return waiting
         return self.coro.send(None)
 
@@ -87,16 +89,17 @@ class ChunkStep(Awaitable):
         A stream whose chunks are all there already never suspends, so that no cancel and no
         disconnect could reach the task: for as long as the backlog lasts.
         """
-        call, interval = self.call, self.call.sink.checkpoint_interval
+        call, progress = self.call, self._progress
+        interval = call.observer.checkpoint_interval
         if not interval:
-            call.due = math.inf
+            progress.due = math.inf
             return False
-        suspended, call.due = not call.due, now + interval
+        suspended, progress.due = not progress.due, now + interval
         if type(self.coro) is _Held:  # the loop has run for this chunk, however long it took
             return False
-        if suspended and call.disconnect is None:
+        if suspended and call.signs.disconnect is None:
             return False
-        call.chunks -= 1  # it is taken again when the loop has run
+        progress.chunks -= 1  # it is taken again when the loop has run
         call.acted(Action.CHECKPOINT)
         stop = sys.exc_info()[1]
         self.coro = _Held(getattr(stop, "value", None))
@@ -116,7 +119,7 @@ class ChunkStep(Awaitable):
             self.call.thrown(exc)
             return self.coro.throw(exc)
         except StopIteration:
-            self.call.got_chunk()
+            self._progress.got_chunk(self.call.clock())
             self.coro = None
             raise
         except BaseException as left:  # the host's: noted and passed on
@@ -162,7 +165,7 @@ class ChunkStep(Awaitable):
         try:
             return getattr(self._owner(), SUBSTITUTE)(exc)
         except Exception as fault:  # noqa: BLE001 - ours: the host's exception goes on
-            self.call.sink.faults.note("stream.substitute", fault)
+            self.call.observer.faults.note("stream.substitute", fault)
             return None
 
 
@@ -206,9 +209,9 @@ class PeekingStep(ChunkStep):
 def peek(call: Call, chunk: object) -> None:
     """Note whether a chunk is the last one of its answer."""
     try:
-        call.whole = call.whole or is_last(chunk)
+        call.progress.whole = call.progress.whole or is_last(chunk)
     except Exception as fault:  # noqa: BLE001 - ours: a chunk may be anything, and goes on
-        call.sink.faults.note("stream.peek", fault)
+        call.observer.faults.note("stream.peek", fault)
 
 
 class FirstStep(ChunkStep):
@@ -248,8 +251,9 @@ class FirstStep(ChunkStep):
             self._first()
 
     def _first(self) -> None:
-        call, owner = self.call, self._owner()
-        if call.chunks and owner is not None:
-            call.first_chunk = call.last_chunk
-            call.step = (PeekingStep if self._peeks else ChunkStep)(call, self._owner)
-            setattr(owner, STEP, call.step)
+        progress, owner = self._progress, self._owner()
+        if progress.chunks and owner is not None:
+            progress.first_chunk = progress.last_chunk
+            step = (PeekingStep if self._peeks else ChunkStep)(self.call, self._owner)
+            progress.source = step
+            setattr(owner, STEP, step)

@@ -6,14 +6,14 @@ from typing import Any, Final
 
 import litellm
 
-from .._calls.call import Call
+from .._calls.upstream import Upstream
 from .._contract.records import CallFacts
 
 UNKNOWN = "unknown"
 
 
-class Description:
-    """Tells what a call is; filled in as LiteLLM finds out."""
+class FromLiteLLM:
+    """The description of a call, by what LiteLLM was asked and has found out by now."""
 
     __slots__ = ("answer", "logging", "memory", "model", "operation", "provider", "stream")
 
@@ -29,14 +29,29 @@ class Description:
         self.memory: list[Any] | None = None
         """The chunks that LiteLLM's stream has handed out: its own list, which outlives it."""
 
-    def __call__(self, call: Call) -> CallFacts:
+    def logged_by(self, logging: object) -> None:
+        """Take LiteLLM's logging object of the call; the first counts."""
+        if self.logging is None:
+            self.logging = logging
+
+    def answered(self, answer: object) -> None:
+        """Take the call's answer, where that is no stream."""
+        self.answer = answer
+
+    def remembers(self, stream: object) -> bool:
+        """Take LiteLLM's stream; return whether it keeps the chunks that it has handed out."""
+        memory = getattr(stream, "chunks", None)
+        if isinstance(memory, list):
+            self.memory = memory
+        return self.memory is not None
+
+    def facts(self, upstream: Upstream | None) -> CallFacts:
         """Return the facts known by now."""
         details = getattr(self.logging, "model_call_details", None) or {}
         model = _text(details.get("model")) or _text(self.model)
         provider = _text(details.get("custom_llm_provider")) or _text(self.provider)
         if provider is None:
             model, provider = _resolve(model)
-        upstream = call.upstream
         memory = self.memory
         said = memory[-1] if memory else self.answer
         return CallFacts(
@@ -53,13 +68,13 @@ class Description:
         )
 
 
-def describe(operation: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Description:
+def describe(operation: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> FromLiteLLM:
     """Return the description of a call from its arguments; no content is looked at."""
     model = kwargs.get("model")
     if model is None and args:
         model = args[0]
     provider = kwargs.get("custom_llm_provider")
-    return Description(operation, model, provider, stream=kwargs.get("stream") is True)
+    return FromLiteLLM(operation, model, provider, stream=kwargs.get("stream") is True)
 
 
 def logged_usage(logged: Any) -> tuple[str, int] | None:
@@ -102,15 +117,6 @@ def _known(tokens: object) -> int | None:
 
 _LAST: Final = 16
 """Chunks at the end that are looked at for the finish_reason; usage comes behind it."""
-
-
-def note_memory(describe: object, stream: Any) -> bool:
-    """Keep the list in which LiteLLM's stream remembers its chunks; return whether there is one."""
-    memory = getattr(stream, "chunks", None)
-    if not isinstance(describe, Description) or not isinstance(memory, list):
-        return False
-    describe.memory = memory
-    return True
 
 
 def _is_whole(chunks: list[Any]) -> bool:

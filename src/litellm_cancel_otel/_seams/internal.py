@@ -14,7 +14,7 @@ def provider_error(call: Call, exc: BaseException) -> Exception:
     On Azure an ``AzureCancellationError``; elsewhere LiteLLM's ``InternalServerError``: both with
     status 500, which LiteLLM's retries and fallbacks act on.
     """
-    facts = call.describe(call)
+    facts = call.facts()
     if facts.provider in AZURE:
         error: Exception = AzureCancellationError.from_asyncio_exception(
             exc, context=facts.operation, preserve_semantics=False
@@ -34,7 +34,7 @@ def mapped_error(call: Call, exc: BaseException) -> Exception:
     error = provider_error(call, exc)
     if not isinstance(error, AzureCancellationError):
         return error
-    facts = call.describe(call)
+    facts = call.facts()
     mapped = InternalServerError(
         message=f"AzureException InternalServerError - {error}",
         llm_provider=facts.provider,

@@ -20,7 +20,6 @@ from .._asyncio.throw_hook import ThrowHook
 from .._calls.call import Call
 from .._contract.records import Exit
 from .chunk_step import STEP, SUBSTITUTE, ChunkStep, FirstStep
-from .facts import note_memory
 from .internal import mapped_error, provider_error
 
 
@@ -40,13 +39,14 @@ def watch_result(result: Any, call: Call) -> Any:
     else:
         call.end(Exit.RETURNED)
         return result
-    remembers = isinstance(result, CustomStreamWrapper) and note_memory(call.describe, result)
-    call.step = FirstStep(call, weakref.ref(owner), peeks=not remembers)
-    setattr(owner, STEP, call.step)
+    remembers = isinstance(result, CustomStreamWrapper) and call.description.remembers(result)
+    step = FirstStep(call, weakref.ref(owner), peeks=not remembers)
+    call.progress.source = step
+    setattr(owner, STEP, step)
     # The call is held by the tracker while the stream is open, and holds this weak reference:
     # its callback runs as soon as the stream goes, whatever else is part of a cycle.
     call.stream = weakref.ref(stream, call.dropped)
-    call.sink.opened(call)
+    call.opens()
     return stream
 
 
@@ -126,11 +126,11 @@ async def close(call: Call, closing: Coroutine[Any, Any, Any]) -> None:
     if call.ended:
         await closing
         return
-    call.closing_since = call.clock()
-    if running_task() is not call.driver and not call.by_guard:
+    call.closes()
+    if running_task() is not call.driving.task and not call.signs.by_guard:
         call.drive(running_task())
-    elif call.baseline:
-        call.follow_down()
+    elif call.driving.baseline:
+        call.driving.follow_down()
     cancels: list[CancelledError] = []
 
     def told(exc: BaseException) -> None:
@@ -146,12 +146,13 @@ async def close(call: Call, closing: Coroutine[Any, Any, Any]) -> None:
             raise
         except BaseException as exc:  # the host's: noted, and the same object raised again
             # The guard's own limit on a close tells the guard's task to stop, not the stream's.
-            told_to_stop = isinstance(exc, CancelledError) and call.rise() > 0 and not call.by_guard
-            call.end(Exit.CANCELLED if told_to_stop else Exit.CLOSED, exc)
+            cancelled = isinstance(exc, CancelledError) and call.driving.rise() > 0
+            by_caller = cancelled and not call.signs.by_guard
+            call.end(Exit.CANCELLED if by_caller else Exit.CLOSED, exc)
             raise
-        if cancels and call.told_to_stop and call.rise() > 0:
+        if cancels and call.signs.told_to_stop and call.driving.rise() > 0:
             # LiteLLM's aclose catches a cancel too. It has closed by now; the cancel is passed on.
-            call.end(Exit.CLOSED if call.by_guard else Exit.CANCELLED, cancels[0])
+            call.end(Exit.CLOSED if call.signs.by_guard else Exit.CANCELLED, cancels[0])
             raise cancels[0]
         call.end(Exit.CLOSED)
     finally:
@@ -192,10 +193,9 @@ async def watched_generator(
                         await close(call, inner.aclose())
                         raise
                     except BaseException as exc:  # noqa: BLE001 - the consumer's: the generator's to judge
-                        call.closing_since = call.clock()
+                        call.closes()
                         chunk = await inner.athrow(exc)
-                        call.closing_since = None
-                        call.got_chunk()
+                        call.goes_on()
             except StopAsyncIteration:
                 return
     finally:

@@ -34,7 +34,7 @@ def _watch_send(library: Any) -> Undo:
     async def send(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
         call = CURRENT.get()
         # A task started during the call inherits its context: what it sends is not the call's.
-        if call is None or call.ended or call.driver is not running_task():
+        if call is None or call.ended or call.driving.task is not running_task():
             return await original(self, request, *args, **kwargs)
         upstream = Upstream(*_address(request))
         call.upstream = upstream
@@ -46,7 +46,7 @@ def _watch_send(library: Any) -> Undo:
         try:
             _watch_close(response, upstream, call.clock)
         except Exception as fault:  # noqa: BLE001 - ours: the caller gets the response all the same
-            call.sink.faults.note("upstream.watch", fault)
+            call.observer.faults.note("upstream.watch", fault)
         return response
 
     return replace(library.AsyncClient, "send", send)
@@ -85,7 +85,7 @@ def _watched_stream(cls: Any) -> Any:
             # Nothing of ours stands in the way of the bytes.
             self._connection.body = body = self._inner.__aiter__()
             call, task = CURRENT.get(), running_task()
-            if call is not None and call.driver is not task:
+            if call is not None and call.driving.task is not task:
                 self._connection.reader = task
             return body
 

@@ -53,12 +53,12 @@ class Recorder:
         """Answers that came to their end for nobody, whose length is not known yet."""
 
     def stuck(
-        self, facts: CallFacts, times: Times, chunks: int, stuck: Stuck, parent: object
+        self, facts: CallFacts, times: Times, chunks: int, stuck: Stuck, parent: Context | None
     ) -> FirstSpan | None:
         """Make the first span of a call that is stuck; return what its last one links to."""
         if self._which == "none":
             return None
-        context = parent if isinstance(parent, Context) else Context()
+        context = parent if parent is not None else Context()
         now, now_ns = self._clock(), time.time_ns()
         first = self._spans.stuck(facts, times, chunks, stuck, context, now, now_ns)
         return first if first is not None and first.is_valid else None

@@ -28,7 +28,7 @@ from .._asyncio.generators import (
 from .._asyncio.tasks import running_loop
 from .._asyncio.waiting import waits_for_nothing_else
 from .._calls.call import Call
-from .._calls.request import Request
+from .._calls.request import Application, Request, Response
 from .._calls.upstream import Upstream
 from .._contract.faults import Faults
 from .._contract.records import Action, Exit
@@ -85,14 +85,18 @@ class Guard:
         means what it does.
         """
         task, loop = request.task, request.loop
-        if request.finished or request.told or request.stopped_by_guard or request.unguarded:
+        if request.finished or request.app_was_told or request.unguarded:
             return
-        if task is None or loop is None or not request.responding:
+        if request.stopped_by_guard_at is not None or request.response is Response.NONE:
+            return
+        if task is None or loop is None:
             return
         left = [
             call
             for call in list(request.calls)
-            if call.disconnect is not None and call.loop is loop and not call.unguarded
+            if call.signs.disconnect is not None
+            and call.driving.loop is loop
+            and not call.unguarded
         ]
         if not left:
             return
@@ -101,32 +105,34 @@ class Guard:
             loop.call_later(later, self._soon, loop, partial(self._stop, request, later))
             return
         for call in left:
-            call.by_guard = True
+            call.guarded()
             call.acted(Action.CLOSED_ON_DISCONNECT)
         request.stop()
 
     def finished(self, request: Request) -> None:
         """Take a request whose application has returned; what it left behind is looked at."""
-        if request.disconnect is None and not request.aborted:
+        if not request.is_gone:
             return
+        raised = request.application is Application.RAISED
         for call in list(request.calls):
-            if call.is_stream and call.driver is request.task and not call.ended:
-                call.let_go(failed=request.aborted)
+            if call.has_stream and call.driving.task is request.task:
+                call.let_go(failed=raised)
 
     # Orphans
 
     def driver_done(self, call: Call) -> None:
         """Take a stream that nobody drives any more, and that has not ended."""
-        loop, request = call.loop, call.request
+        driving, request = call.driving, call.request
+        loop = driving.loop
         gone = request is not None and request.is_gone and call in request.calls
-        if loop is None or loop.is_closed() or call.unguarded or not (call.driver_failed or gone):
+        if loop is None or loop.is_closed() or call.unguarded or not (driving.failed or gone):
             return
         if running_loop() is not loop:  # that of a thread in which an endpoint ran
             loop.call_soon_threadsafe(self.driver_done, call)
             return
-        if call.ended or call.driver_done_at is None:
+        if call.ended or driving.done_at is None:
             return
-        if call.driver_failed:
+        if driving.failed:
             self._collect_soon(loop, call)
         if call not in self._waiting:
             self._wait(loop, call, self._settings.orphan_grace)
@@ -161,19 +167,19 @@ class Guard:
         if not orphans or not gc.isenabled() or gc.get_count()[0] > _YOUNG:
             return
         for call in orphans:
-            call.by_guard = True
+            call.guarded()
         gc.collect(1)
         self._collected = perf_counter()
         for call in orphans:
-            if call.dropped_at is None:  # it can be reached: somebody may go on with it
-                call.by_guard = call in self._being_closed
+            if call.signs.drop is None:  # it can be reached: somebody may go on with it
+                call.guarded(call in self._being_closed)
 
     def _due(self, waiting: "ref[Call]") -> None:
         call = waiting()
         if call is None:
             return
         self._waiting.discard(call)
-        loop, since = call.loop, call.driver_done_at
+        loop, since = call.driving.loop, call.driving.done_at
         if loop is None or since is None or call.ended:
             return  # somebody has taken it over; when that one is done it begins anew
         left = since + self._settings.orphan_grace - call.clock()
@@ -216,7 +222,7 @@ class Guard:
         stream = _stream(call)
         if stream is not None and _nobody_drives(call) and call not in self._being_closed:
             self._being_closed.add(call)
-            call.by_guard = True
+            call.guarded()
             call.acted(Action.CLOSED_ORPHAN)
             self._run(loop, self._close(call, stream, consumers_of(stream, holders)))
 
@@ -245,13 +251,14 @@ class Guard:
 
     def close_upstream(self, call: Call, upstream: Upstream) -> None:
         """Close a provider's response that its ended call has left open; in the call's loop."""
-        if call.loop is not None and upstream.connection is not None:
-            self._run(call.loop, self._close_upstream(call, upstream))
+        loop = call.driving.loop
+        if loop is not None and upstream.connection is not None:
+            self._run(loop, self._close_upstream(call, upstream))
 
     async def _close_upstream(self, call: Call, upstream: Upstream) -> None:
         if upstream.connection is None:
             return
-        call.sink.acted(call, Action.CLOSED_UPSTREAM)
+        call.observer.acted(call, Action.CLOSED_UPSTREAM)
         try:
             async with asyncio.timeout(self._settings.close_timeout):
                 await upstream.close()
@@ -308,7 +315,7 @@ def _may_stop(request: Request, awaited: object) -> bool | None:
 
 def _nobody_drives(call: Call) -> bool:
     # One that was dropped already ends by that, though it may not have been told yet.
-    return not call.ended and call.driver_done_at is not None and call.dropped_at is None
+    return not call.ended and call.driving.done_at is not None and call.signs.drop is None
 
 
 def _stream(call: Call) -> object | None:

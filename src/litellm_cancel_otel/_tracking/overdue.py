@@ -19,7 +19,7 @@ _WAITED: Final = 1 / 6
 """For how much of it somebody must have been seen waiting; a look may come late by the rest."""
 
 
-class Limits(NamedTuple):
+class Patience(NamedTuple):
     """How long is too long for one stream, in seconds."""
 
     after_disconnect: float
@@ -51,37 +51,37 @@ class Look(NamedTuple):
     """From when on the limit counted."""
 
 
-def look(seen: Seen, limits: Limits, waited: int | None, now: float) -> Look:
+def look(seen: Seen, patience: Patience, waited: int | None, now: float) -> Look:
     """Judge a stream; ``waited`` is what the look before this one returned."""
-    silence = _silence(seen, limits, waited, now)
+    silence = _silence(seen, patience, waited, now)
     if seen.driver_done is None and seen.disconnect is None:
         return silence
     due = silence.due
-    for reason, since, limit in _clocks(seen, limits):
+    for reason, since, limit in _clocks(seen, patience):
         if now >= since + limit:
             return Look(now, waited, reason, since)
         due = min(due, since + limit)
     return silence if silence.reason else Look(due, silence.waited)
 
 
-def _clocks(seen: Seen, limits: Limits) -> Iterator[tuple[Reason, float, float]]:
+def _clocks(seen: Seen, patience: Patience) -> Iterator[tuple[Reason, float, float]]:
     if seen.driver_done is not None:
         # One that returned in peace may have handed the stream to somebody who holds it still.
-        limit = limits.after_disconnect if seen.driver_failed else limits.no_chunk
+        limit = patience.after_disconnect if seen.driver_failed else patience.no_chunk
         yield Reason.ORPHANED, seen.driver_done, limit
     if seen.disconnect is not None:
-        since, limit = seen.disconnect, limits.after_disconnect
+        since, limit = seen.disconnect, patience.after_disconnect
         if seen.chunks > seen.chunks_at_disconnect and seen.last_chunk is not None:
             since = max(since, seen.last_chunk)
             if seen.waiting:  # drained on purpose: as patient as with any other stream
-                limit = limits.no_chunk
+                limit = patience.no_chunk
         yield Reason.AFTER_DISCONNECT, since, limit
 
 
-def _silence(seen: Seen, limits: Limits, waited: int | None, now: float) -> Look:
-    since, limit = seen.last_chunk, limits.no_chunk
+def _silence(seen: Seen, patience: Patience, waited: int | None, now: float) -> Look:
+    since, limit = seen.last_chunk, patience.no_chunk
     if since is None:
-        since, limit = seen.start, limits.first_chunk
+        since, limit = seen.start, patience.first_chunk
     first = since + limit * _FIRST_LOOK
     if now < first:
         return Look(first)

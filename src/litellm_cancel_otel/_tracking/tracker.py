@@ -8,23 +8,23 @@ from typing import NamedTuple
 from weakref import WeakMethod
 
 from opentelemetry import context as otel_context
-from opentelemetry.context import Context
 
 from .._asyncio.generators import follow_generators
 from .._asyncio.tasks import running_loop
 from .._calls.call import Call
+from .._calls.description import Description
 from .._calls.request import REQUEST
 from .._calls.unguarded import UNGUARDED
 from .._calls.upstream import Upstream
 from .._contract.faults import Faults
-from .._contract.records import CallFacts, Ending, Outcome
+from .._contract.records import Ending, Outcome, Stuck
 from .._contract.settings import Settings
 from .._telemetry.instruments import Key
 from .._telemetry.recorder import LateClose, Recorder
 from .guard import Guard
 from .notes import Notes
-from .watch import Watch, open_streams
 from .watchdog import Watchdog
+from .watched_stream import WatchedStream, streams_of
 
 
 class Tracker:
@@ -47,12 +47,12 @@ class Tracker:
         self.guard = Guard(settings, faults) if settings.guard else None
         self.checkpoint_interval = settings.checkpoint_interval if settings.guard else 0.0
         self.cancel_messages = settings.cancel_messages
-        self.streams: dict[Call, Key] = {}
-        """The streams that have not ended, each with the key that it was counted under."""
+        self.streams: dict[Call, WatchedStream] = {}
+        """The streams that have not ended."""
         self.watchdog = self._new_watchdog()
         self.notes = Notes(faults)
         self._began = 0.0
-        recorder.instruments.disconnected = self._disconnected
+        recorder.instruments.disconnected = self._since_disconnect
         if hasattr(os, "register_at_fork"):
             forked = WeakMethod(self._forked)
             os.register_at_fork(after_in_child=lambda: (method := forked()) and method())
@@ -63,13 +63,14 @@ class Tracker:
             self.watchdog.close()
         self.notes.close()
 
-    def begin(self, describe: Callable[[Call], CallFacts], *, unguarded: bool = False) -> Call:
+    def begin(self, description: Description, *, unguarded: bool = False) -> Call:
         """Return a new call, begun now, in the running task, context and request.
 
         The guard leaves it alone where it is ``unguarded``, or begins in a block that says so.
         """
-        call = Call(self, describe, otel_context.get_current())
-        call.unguarded = unguarded or UNGUARDED.get() > 0
+        call = Call(self, description, otel_context.get_current())
+        if unguarded or UNGUARDED.get() > 0:
+            call.unguarded = True
         request = REQUEST.get()
         if request is not None:
             request.began(call)
@@ -77,26 +78,30 @@ class Tracker:
 
     def opened(self, call: Call) -> None:
         """Take a call's stream as open until the call ends."""
-        call.is_stream = True
-        call.requesting = False
-        facts = call.describe(call)
+        facts = call.facts()
         key = self.recorder.instruments.key(facts)
-        self.streams[call] = key
-        self.recorder.instruments.opened(key)
         if self.watchdog is not None:
-            self.watchdog.opened(call, key, facts)
+            self.streams[call] = self.watchdog.watch(call, key, facts)
+        else:
+            self.streams[call] = WatchedStream(call, key)
+        self.recorder.instruments.opened(key)
         self.notes.start()
-        call.follow()
 
     def driven(self, call: Call) -> None:
         """Take a stream that another task asks for chunks than before."""
-        if self.guard is not None and call.driver is not None and call.loop is not None:
-            follow_generators(call.loop)
+        loop = call.driving.loop
+        if self.guard is not None and call.driving.task is not None and loop is not None:
+            follow_generators(loop)
 
     def driver_done(self, call: Call) -> None:
         """Take a stream that has not ended and whose driver has."""
+        self._changed(call)
         if self.guard is not None:
             self.guard.driver_done(call)
+
+    def disconnected(self, call: Call) -> None:
+        """Take a call whose client has gone."""
+        self._changed(call)
 
     def dropped(self, call: Call) -> None:
         """Take a call that nobody refers to any more; the garbage collector may be what tells."""
@@ -105,31 +110,44 @@ class Tracker:
     def acted(self, call: Call, action: str) -> None:
         """Count an action of the guard's."""
         instruments = self.recorder.instruments
-        key = self.streams.get(call) or instruments.key(call.describe(call))
+        stream = self.streams.get(call)
+        key = instruments.key(call.facts()) if stream is None else stream.key
         instruments.guarded(key, action)
 
     def completed(self, call: Call) -> bool:
         """Count a call that ran to its end, where no span is wanted of it: the common case."""
         if call.start < self._began:  # the parent process's, and counted there
             return True
-        found = call.watch is not None and call.watch.found
-        if self.settings.spans == "all" or found or call.disconnect is not None:
+        if self.settings.spans == "all" or call.signs.disconnect is not None:
             return False
-        key = self._forget(call)
+        stream = self.streams.get(call)
+        if stream is not None and stream.found:
+            return False
         instruments = self.recorder.instruments
-        instruments.count(key or instruments.key(call.describe(call)), Outcome.COMPLETED)
+        key = instruments.key(call.facts()) if stream is None else stream.key
+        self._forget(call)
+        instruments.count(key, Outcome.COMPLETED)
         return True
+
+    def times_stuck(self, call: Call) -> tuple[Stuck, ...]:
+        """Return the times that the call's stream was found stuck."""
+        stream = self.streams.get(call)
+        return () if stream is None else stream.found
+
+    def blocked(self, call: Call, since: float, now: float) -> float | None:
+        """Return for how long the stream's event loop was blocked, None where it was not."""
+        stream = self.streams.get(call)
+        return None if stream is None else stream.blocked(since, now)
 
     def ended(self, call: Call, ending: Ending) -> None:
         """Record a call's one end, and see to it that nothing stays open behind it."""
         if call.start < self._began:  # the parent process's, seen by a forked child's collector
             return
-        parent = call.parent if isinstance(call.parent, Context) else None
-        first = call.watch.first if isinstance(call.watch, Watch) else None
-        self._forget(call)
+        stream = self._forget(call)
         late = None
         try:
-            late = self.recorder.record(ending, parent, first)
+            first = None if stream is None else stream.first
+            late = self.recorder.record(ending, call.parent, first)
         except Exception as fault:  # noqa: BLE001 - an exporter of the host's may raise: we clean up all the same
             self.faults.note("recorder", fault)
         # A response that was read to its end is LiteLLM's to close, and may be about to be.
@@ -146,7 +164,7 @@ class Tracker:
             self.faults.note("call.lost", fault)
 
     def _clean_up(self, call: Call, late: LateClose | None) -> None:
-        upstream, loop = call.upstream, call.loop
+        upstream, loop = call.upstream, call.driving.loop
         if upstream is None or loop is None:
             return
         if late is not None:
@@ -158,23 +176,28 @@ class Tracker:
         elif not loop.is_closed():
             loop.call_soon_threadsafe(in_loop)
 
-    def _forget(self, call: Call) -> Key | None:
+    def _changed(self, call: Call) -> None:
+        stream = self.streams.get(call)
+        if stream is not None:
+            stream.changed()
+
+    def _forget(self, call: Call) -> WatchedStream | None:
         if call.request is not None:
             call.request.ended(call)
             call.request = None
-        if isinstance(call.watch, Watch):
-            call.watch.end()
-        key = self.streams.pop(call, None)
-        if key is not None:
-            self.recorder.instruments.closed(key)
+        stream = self.streams.pop(call, None)
+        if stream is not None:
+            stream.ended()
+            self.recorder.instruments.closed(stream.key)
         if self.guard is not None:
             self.guard.forget(call)
-        return key
+        return stream
 
-    def _disconnected(self) -> list[tuple[Key, float]]:
+    def _since_disconnect(self) -> list[tuple[Key, float]]:
+        """Return for each stream whose client has gone the seconds since then."""
         now = self.clock()
-        ages = [(self.streams.get(call), call.disconnect) for call in open_streams(self.streams)]
-        return [(key, now - at) for key, at in ages if key is not None and at is not None]
+        gone = [(stream.key, call.signs.disconnect) for call, stream in streams_of(self.streams)]
+        return [(key, now - sign.at) for key, sign in gone if sign is not None]
 
     def _new_watchdog(self) -> Watchdog | None:
         if not self.settings.watchdog:

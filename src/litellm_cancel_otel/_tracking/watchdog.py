@@ -8,26 +8,22 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
 from .._asyncio.loop_lag import LoopLag
 from .._calls.call import Call
 from .._contract.faults import Faults
-from .._contract.records import CallFacts, Stuck, Times
+from .._contract.records import CallFacts, Times
 from .._contract.settings import Settings
 from .._telemetry.instruments import Key
 from .._telemetry.recorder import Recorder
-from .overdue import Agenda, Limits, Look, look
+from .overdue import Agenda, Look, Patience
 from .stuck_log import StuckLog
-from .watch import Watch, open_streams, seen, where
+from .watched_stream import WatchedStream, streams_of
 
 EXPLAINED_AT_ONCE: Final = 20
 """Stuck streams that get their await chain and span in one tick; the gauge has them all at once."""
-
-_REMEMBERED: Final = 8
-"""The times a stream was stuck that its last span tells of, the latest ones."""
 
 
 class Watchdog:
@@ -35,7 +31,7 @@ class Watchdog:
 
     def __init__(
         self,
-        streams: Mapping[Call, Key],
+        streams: Mapping[Call, WatchedStream],
         recorder: Recorder,
         settings: Settings,
         faults: Faults,
@@ -46,7 +42,7 @@ class Watchdog:
         self._settings = settings
         self._faults = faults
         self._clock = clock
-        self._limits = lru_cache(maxsize=256)(self._limits_of)
+        self._patience = lru_cache(maxsize=256)(self._patience_with)
         self._log = StuckLog(faults)
         self._pinging = faults.contained("watchdog.ping")
         self._closed = False
@@ -57,28 +53,29 @@ class Watchdog:
         self._begin()
 
     def _begin(self) -> None:
-        self._news: deque[Watch] = deque()
-        self._agenda: Agenda[Watch] = Agenda()
-        self._stuck: dict[Watch, None] = {}
-        self._unexplained: deque[Watch] = deque()
+        self._news: deque[WatchedStream] = deque()
+        self._agenda: Agenda[WatchedStream] = Agenda()
+        self._stuck: dict[WatchedStream, None] = {}
+        self._unexplained: deque[WatchedStream] = deque()
         self._loops: dict[asyncio.AbstractEventLoop, LoopLag] = {}
 
     # In the loops' threads
 
-    def opened(self, call: Call, key: Key, facts: CallFacts) -> None:
-        """Watch a stream until it ends."""
+    def watch(self, call: Call, key: Key, facts: CallFacts) -> WatchedStream:
+        """Return a call's stream, watched until it ends."""
         if self._closed:
-            return
-        call.watch = Watch(self, call, key, self._limits(facts.provider, facts.model))
+            return WatchedStream(call, key)
+        stream = WatchedStream(call, key, self, self._patience(facts.provider, facts.model))
         if self._thread is None:
             self._start()
-        call.watch.changed()
+        stream.changed()
+        return stream
 
-    def hand_over(self, watch: Watch) -> None:
+    def hand_over(self, stream: WatchedStream) -> None:
         """Have the thread look at a stream at its next tick."""
         if self._closed:
             return
-        self._news.append(watch)
+        self._news.append(stream)
         if not self._work.is_set():
             self._work.set()
 
@@ -125,18 +122,17 @@ class Watchdog:
 
     def _bury(self) -> None:
         """Begin again with every stream that is open; after a second death, give up."""
-        for watch in self._stuck:
-            self._count(watch, -1)
-            watch.stuck = None
+        for stream in self._stuck:
+            self._count(stream, -1)
+            stream.is_cleared()
         self._begin()
         if self._died or self._closed:
             self._closed = True
             return
         self._died = True
-        for call in open_streams(self._streams):
-            if isinstance(call.watch, Watch):
-                call.watch.counted = False
-                self._news.append(call.watch)
+        for _, stream in streams_of(self._streams):
+            stream.counted = False
+            self._news.append(stream)
         self._start()
 
     def tick(self) -> None:
@@ -144,93 +140,87 @@ class Watchdog:
         now = self._clock()
         self._log.tick(now)
         for _ in range(len(self._news)):
-            watch = self._news.popleft()
-            self._count_for_loop(watch)
-            self._look(watch, now)
-        for watch in self._agenda.take(now):
-            self._look(watch, now)
-        for watch in list(self._stuck):
-            self._look(watch, now)
+            stream = self._news.popleft()
+            self._count_for_loop(stream)
+            self._look(stream, now)
+        for stream in self._agenda.take(now):
+            self._look(stream, now)
+        for stream in list(self._stuck):
+            self._look(stream, now)
         self._explain()
         self._ping()
         if len(self._agenda) > 2 * len(self._streams) + 256:
-            self._agenda.keep(lambda watch: watch.call is not None)
+            self._agenda.keep(lambda stream: stream.call is not None)
 
-    def _look(self, watch: Watch, now: float) -> None:
+    def _look(self, stream: WatchedStream, now: float) -> None:
         try:
-            self._judge(watch, now)
+            self._judge(stream, now)
         except Exception as fault:  # noqa: BLE001 - ours: the other streams are looked at all the same
             self._faults.note("watchdog.look", fault)
 
-    def _judge(self, watch: Watch, now: float) -> None:
-        call = watch.call
-        found = None
-        if call is not None and not call.ended:
-            found = look(seen(call), watch.limits, watch.waited, now)
-            watch.waited = found.waited
+    def _judge(self, stream: WatchedStream, now: float) -> None:
+        found = stream.look(now)
         if found is not None and found.reason is not None:
-            if watch.stuck is None:
-                self._found(watch, found, now)
+            if stream.stuck is None:
+                self._found(stream, found, now)
             return
-        if watch.stuck is not None:
-            self._cleared(watch, now, ended=found is None)
+        if stream.stuck is not None:
+            self._cleared(stream, now, ended=found is None)
         if found is not None:
-            self._agenda.put(watch, found.due)
+            self._agenda.put(stream, found.due)
 
-    def _found(self, watch: Watch, found: Look, now: float) -> None:
-        assert found.reason is not None
-        watch.stuck = Stuck(found.reason, found.since, now)
-        watch.found = (*watch.found[1 - _REMEMBERED :], watch.stuck)
-        self._stuck[watch] = None
-        self._unexplained.append(watch)
-        self._count(watch, 1)
+    def _found(self, stream: WatchedStream, found: Look, now: float) -> None:
+        stream.is_found(found, now)
+        self._stuck[stream] = None
+        self._unexplained.append(stream)
+        self._count(stream, 1)
 
-    def _cleared(self, watch: Watch, now: float, *, ended: bool) -> None:
-        self._count(watch, -1)
-        stuck, watch.stuck = watch.stuck, None
-        del self._stuck[watch]
-        if watch.logged and stuck is not None and watch.facts is not None:
-            self._log.cleared(watch.facts, stuck, now, ended=ended)
-        watch.logged = False
+    def _cleared(self, stream: WatchedStream, now: float, *, ended: bool) -> None:
+        self._count(stream, -1)
+        stuck, logged = stream.stuck, stream.logged
+        stream.is_cleared()
+        del self._stuck[stream]
+        if logged and stuck is not None and stream.facts is not None:
+            self._log.cleared(stream.facts, stuck, now, ended=ended)
 
-    def _count(self, watch: Watch, by: int) -> None:
-        if watch.stuck is not None:
-            self._recorder.instruments.stuck(watch.key, watch.stuck.reason, by)
+    def _count(self, stream: WatchedStream, by: int) -> None:
+        if stream.stuck is not None:
+            self._recorder.instruments.stuck(stream.key, stream.stuck.reason, by)
 
     # What is said
 
     def _explain(self) -> None:
         for _ in range(min(len(self._unexplained), EXPLAINED_AT_ONCE)):
-            watch = self._unexplained.popleft()
+            stream = self._unexplained.popleft()
             try:
-                self._explain_one(watch)
+                self._explain_one(stream)
             except Exception as fault:  # noqa: BLE001 - an exporter or a log handler of the host's may raise
                 self._faults.note("watchdog.explain", fault)
 
-    def _explain_one(self, watch: Watch) -> None:
-        call, stuck = watch.call, watch.stuck
-        if call is None or stuck is None:
+    def _explain_one(self, stream: WatchedStream) -> None:
+        call, stuck = stream.call, stream.is_explained()
+        if call is None or stuck is None or stream.facts is None:
             return
-        since = call.last_chunk or call.start
-        stuck = replace(stuck, chain=where(call), loop_lag=watch.blocked(since, stuck.found))
-        watch.stuck, watch.found = stuck, (*watch.found[:-1], stuck)
-        watch.facts = call.describe(call)
-        if watch.first is None:
-            times = Times(call.start, stuck.found, call.first_chunk, call.disconnect)
-            watch.first = self._recorder.stuck(watch.facts, times, call.chunks, stuck, call.parent)
-        watch.logged = self._log.found(watch.facts, stuck, call.chunks)
+        progress, disconnect = call.progress, call.signs.disconnect
+        if stream.first is None:
+            gone = None if disconnect is None else disconnect.at
+            times = Times(call.start, stuck.found, progress.first_chunk, gone)
+            stream.first = self._recorder.stuck(
+                stream.facts, times, progress.chunks, stuck, call.parent
+            )
+        stream.logged = self._log.found(stream.facts, stuck, progress.chunks)
 
     # The loops
 
-    def _count_for_loop(self, watch: Watch) -> None:
-        loop = watch.loop
-        if loop is None or watch.counted is (watch.call is not None):
+    def _count_for_loop(self, stream: WatchedStream) -> None:
+        loop = stream.loop
+        if loop is None or stream.counted is (stream.call is not None):
             return
-        watch.counted = not watch.counted
+        stream.counted = not stream.counted
         lag = self._loops.get(loop)
         if lag is None:
             lag = self._loops[loop] = LoopLag(loop, self._clock)
-        lag.streams += 1 if watch.counted else -1
+        lag.streams += 1 if stream.counted else -1
 
     def _ping(self) -> None:
         for loop, lag in list(self._loops.items()):
@@ -242,6 +232,6 @@ class Watchdog:
                 with self._pinging:  # a loop of the application's own make may refuse
                     lag.ping()
 
-    def _limits_of(self, provider: str, model: str) -> Limits:
+    def _patience_with(self, provider: str, model: str) -> Patience:
         limit = self._settings.limit(provider, model)
-        return Limits(self._settings.stuck_after_disconnect, limit.no_chunk, limit.first_chunk)
+        return Patience(self._settings.stuck_after_disconnect, limit.no_chunk, limit.first_chunk)

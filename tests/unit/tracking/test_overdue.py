@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import pytest
 
 from litellm_cancel_otel._contract.records import Reason
-from litellm_cancel_otel._tracking.overdue import Agenda, Limits, Look, Seen, look
+from litellm_cancel_otel._tracking.overdue import Agenda, Look, Patience, Seen, look
 
-LIMITS = Limits(after_disconnect=5, no_chunk=60, first_chunk=600)
+LIMITS = Patience(after_disconnect=5, no_chunk=60, first_chunk=600)
 TICK = 1.0
 
 

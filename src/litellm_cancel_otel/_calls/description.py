@@ -1,0 +1,45 @@
+"""What a call is: told by who knows LiteLLM, asked for by everybody else."""
+
+from typing import Protocol
+
+from .._contract.records import CallFacts
+from .upstream import Upstream
+
+
+class Description(Protocol):
+    """Tells what a call is; it learns more while LiteLLM finds out."""
+
+    def facts(self, upstream: Upstream | None) -> CallFacts:
+        """Return what is known by now."""
+
+    def logged_by(self, logging: object) -> None:
+        """Take LiteLLM's logging object of the call; the first counts."""
+
+    def answered(self, answer: object) -> None:
+        """Take the call's answer, where that is no stream."""
+
+    def remembers(self, stream: object) -> bool:
+        """Take LiteLLM's stream; return whether it keeps the chunks that it has handed out."""
+
+
+class Known:
+    """The description of a call of which nothing more is to be learned."""
+
+    __slots__ = ("_facts",)
+
+    def __init__(self, facts: CallFacts) -> None:
+        self._facts = facts
+
+    def facts(self, upstream: Upstream | None) -> CallFacts:
+        """Return the facts."""
+        return self._facts
+
+    def logged_by(self, logging: object) -> None:
+        """Learn nothing."""
+
+    def answered(self, answer: object) -> None:
+        """Learn nothing."""
+
+    def remembers(self, stream: object) -> bool:
+        """Learn nothing."""
+        return False

@@ -1,0 +1,60 @@
+"""Who drives a call: the task that awaits it, or that last asked its stream for a chunk."""
+
+import asyncio
+
+from .._asyncio.tasks import baseline_of, cancelling, lowered, running_task
+
+
+class Driving:
+    """The driver of one call, and by how much it has been told to stop since it took over."""
+
+    task: "asyncio.Task[object] | None" = None
+    """None where no task drives the call, and once the driver is done."""
+    loop: asyncio.AbstractEventLoop | None = None
+    """The loop of the last driver."""
+    baseline = 0
+    """The driver's ``cancelling()`` when it took over; a cancel taken back since lowers it."""
+    done_at: float | None = None
+    """When the driver ended, where the call has not."""
+    failed = False
+    """The driver that has ended was cancelled, or raised."""
+
+    def take_over(self, task: "asyncio.Task[object] | None") -> None:
+        """Note the task that drives the call from now on."""
+        self.task = task
+        self.baseline = baseline_of(task)
+        if task is not None:
+            self.loop = task.get_loop()
+        if self.done_at is not None:
+            self.done_at = None
+            self.failed = False
+
+    def let_go(self, at: float, *, failed: bool) -> None:
+        """Note that the driver has ended, and the call has not."""
+        # A task's exception has a traceback, whose frames may be all that holds the stream.
+        self.task = None
+        self.baseline = 0
+        self.done_at = at
+        self.failed = failed
+
+    def follow_down(self) -> None:
+        """Lower the baseline where a cancel was taken back since."""
+        self.baseline = lowered(self.baseline, self.task)
+
+    def rise(self) -> int:
+        """Return by how much ``cancelling()`` has risen since the driver took over.
+
+        That of the running task, which may be one that the driver made for a single chunk, as
+        ``wait_for`` does before Python 3.12.
+        """
+        task = running_task()
+        if task is None or task is self.task:
+            return self.driver_rise()
+        return cancelling(task)
+
+    def driver_rise(self) -> int:
+        """Return the same of the driver, whichever task runs."""
+        return cancelling(self.task) - self.baseline
+
+    def __repr__(self) -> str:
+        return f"<Driving by {self.task!r}, baseline {self.baseline}, done at {self.done_at}>"

@@ -1,0 +1,45 @@
+"""How far a call has come."""
+
+from typing import Protocol
+
+
+class ChunkSource(Protocol):
+    """What hands out a stream's chunks."""
+
+    coro: object | None
+    """What is awaited for the next chunk; None between chunks."""
+
+
+class Progress:
+    """What has come of a call's answer; times are seconds of the call's clock.
+
+    ``_seams/chunk_step.py`` is what writes it: one chunk after the other, so it does that directly.
+    """
+
+    chunks = 0
+    first_chunk: float | None = None
+    last_chunk: float | None = None
+    due = 0.0
+    """When a stream that does not suspend must let the loop run; 0: it has just suspended."""
+    whole = False
+    """The provider's ``finish_reason`` was seen, where only the stream's seam can see it."""
+    source: ChunkSource | None = None
+    """None as long as the call has returned no stream, and once it has ended."""
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for the stream's next chunk at this moment."""
+        return self.source is not None and self.source.coro is not None
+
+    def got_chunk(self, now: float) -> None:
+        """Note a chunk that came by an ``athrow``, and not because one was asked for."""
+        self.chunks += 1
+        self.last_chunk = now
+        self.due = self.due or now  # it has suspended, and begins anew
+
+    def let_loop_run(self) -> None:
+        """Have the stream let the loop run at its next chunk, whenever that comes."""
+        self.due = -1.0
+
+    def __repr__(self) -> str:
+        return f"<Progress: {self.chunks} chunks, the last at {self.last_chunk}>"
