@@ -21,6 +21,8 @@ class Progress:
     last_chunk: float | None = None
     due = 0.0
     """When a stream that does not suspend must let the loop run; 0: it has just suspended."""
+    suspended = 0.0
+    """What ``due`` is set to when it suspends; below 0 it must let the loop run for each chunk."""
     whole = False
     """The provider's ``finish_reason`` was seen, where only the stream's seam can see it."""
     source: ChunkSource | None = None
@@ -38,8 +40,8 @@ class Progress:
         self.due = self.due or now  # it has suspended, and begins anew
 
     def let_loop_run(self) -> None:
-        """Have the stream let the loop run at its next chunk, whenever that comes."""
-        self.due = -1.0
+        """Have the stream let the loop run at each chunk from now on, whenever it comes."""
+        self.due = self.suspended = -1.0
 
     def __repr__(self) -> str:
         return f"<Progress: {self.chunks} chunks, the last at {self.last_chunk}>"

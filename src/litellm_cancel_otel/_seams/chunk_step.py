@@ -39,12 +39,16 @@ class ChunkStep(Awaitable):
     One object serves a stream from its second chunk on: ``take`` hands it the next coroutine.
     """
 
-    __slots__ = ("_owner", "_progress", "call", "coro")
+    __slots__ = ("_clock", "_driving", "_interval", "_owner", "_progress", "call", "coro")
 
     def __init__(self, call: Call, owner: Any) -> None:
         self._owner = owner
         self.call = call
+        # What a chunk needs of the call, at hand.
         self._progress = call.progress
+        self._driving = call.driving
+        self._clock = call.clock
+        self._interval = call.observer.checkpoint_interval or math.inf
         self.coro: Any = None
         """What is awaited; None between chunks."""
 
@@ -57,7 +61,7 @@ class ChunkStep(Awaitable):
     def __next__(self) -> Any:
         progress = self._progress
         if progress.due:  # a chunk is asked for: it has not suspended since the one before
-            driving = self.call.driving
+            driving = self._driving
             try:
                 task = current_task(driving.loop)
             except RuntimeError:  # no running loop: it is driven by hand
@@ -70,8 +74,10 @@ class ChunkStep(Awaitable):
             waiting = self.coro.send(None)
         except StopIteration:
             progress.chunks += 1
-            progress.last_chunk = now = self.call.clock()
-            if now >= progress.due and self._checkpoint(now):
+            progress.last_chunk = now = self._clock()
+            if not progress.due:  # it has suspended for this chunk: a backlog can begin only now
+                progress.due = now + self._interval
+            elif now >= progress.due and self._checkpoint(now):
                 return None  # to the loop, which then resumes this step
             self.coro = None
             raise
@@ -79,7 +85,7 @@ class ChunkStep(Awaitable):
             if not self._left(exc):
                 raise
         else:
-            progress.due = 0.0
+            progress.due = progress.suspended
             return waiting
         return self.coro.send(None)
 
@@ -89,18 +95,14 @@ class ChunkStep(Awaitable):
         A stream whose chunks are all there already never suspends, so that no cancel and no
         disconnect could reach the task: for as long as the backlog lasts.
         """
-        call, progress = self.call, self._progress
-        interval = call.observer.checkpoint_interval
-        if not interval:
-            progress.due = math.inf
+        progress = self._progress
+        progress.due = now + self._interval
+        if self._interval == math.inf:
             return False
-        suspended, progress.due = not progress.due, now + interval
         if type(self.coro) is _Held:  # the loop has run for this chunk, however long it took
             return False
-        if suspended and call.signs.disconnect is None:
-            return False
         progress.chunks -= 1  # it is taken again when the loop has run
-        call.acted(Action.CHECKPOINT)
+        self.call.acted(Action.CHECKPOINT)
         stop = sys.exc_info()[1]
         self.coro = _Held(getattr(stop, "value", None))
         return True
@@ -119,7 +121,7 @@ class ChunkStep(Awaitable):
             self.call.thrown(exc)
             return self.coro.throw(exc)
         except StopIteration:
-            self._progress.got_chunk(self.call.clock())
+            self._progress.got_chunk(self._clock())
             self.coro = None
             raise
         except BaseException as left:  # the host's: noted and passed on
