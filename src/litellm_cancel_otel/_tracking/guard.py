@@ -10,7 +10,7 @@ import asyncio
 import gc
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import suppress
 from functools import partial
 from time import perf_counter
@@ -228,24 +228,21 @@ class Guard:
 
     async def _close(self, call: Call, stream: object, consumers: list[AsyncGenerator]) -> None:
         try:
-            async with asyncio.timeout(self._settings.close_timeout):
-                for generator in consumers:
-                    if is_suspended(generator):  # it was; somebody may have resumed it since
-                        await _aclose(generator)
-                if not call.ended:
-                    await stream.aclose()  # type: ignore[attr-defined]  # a watched stream has one
-        except TimeoutError:
-            log.warning(
-                "closing an abandoned stream took over %s s and was given up; its finally hangs",
-                self._settings.close_timeout,
-            )
-        except GeneratorExit:  # destroyed, maybe by the collector: the stream's own end is told
-            raise
-        except Exception as fault:  # noqa: BLE001 - the provider's side may fail in any way as it closes
-            self._faults.note("guard.close", fault)
+            closing = _close_all(call, stream, consumers)
+            await self._bounded(closing, "guard.close", "closing an abandoned stream")
         finally:
             self._being_closed.discard(call)
         call.end(Exit.CLOSED)
+
+    async def _bounded(self, closing: Awaitable[None], place: str, what: str) -> None:
+        """Await a close for as long as a close may take; whatever it raises ends here."""
+        try:
+            async with asyncio.timeout(self._settings.close_timeout):
+                await closing
+        except TimeoutError:
+            log.warning("%s took over %s s and was given up", what, self._settings.close_timeout)
+        except Exception as fault:  # noqa: BLE001 - the provider's side may fail in any way as it closes
+            self._faults.note(place, fault)
 
     # Upstreams
 
@@ -259,16 +256,7 @@ class Guard:
         if upstream.connection is None:
             return
         call.observer.acted(call, Action.CLOSED_UPSTREAM)
-        try:
-            async with asyncio.timeout(self._settings.close_timeout):
-                await upstream.close()
-        except TimeoutError:
-            log.warning(
-                "closing a provider's response took over %s s and was given up",
-                self._settings.close_timeout,
-            )
-        except Exception as fault:  # noqa: BLE001 - the provider's side may fail in any way as it closes
-            self._faults.note("upstream.close", fault)
+        await self._bounded(upstream.close(), "upstream.close", "closing a provider's response")
 
     # The loop
 
@@ -320,6 +308,14 @@ def _nobody_drives(call: Call) -> bool:
 
 def _stream(call: Call) -> object | None:
     return None if call.stream is None else call.stream()
+
+
+async def _close_all(call: Call, stream: Any, consumers: list[AsyncGenerator]) -> None:
+    for generator in consumers:
+        if is_suspended(generator):  # it was; somebody may have resumed it since
+            await _aclose(generator)
+    if not call.ended:
+        await stream.aclose()  # a watched stream has one
 
 
 async def _aclose(generator: AsyncGenerator) -> None:
