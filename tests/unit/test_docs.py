@@ -37,6 +37,15 @@ def test_a_pages_links_lead_somewhere(page: Path) -> None:
     assert [target for target in local if not (page.parent / target).exists()] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_a_page_names_are_there(page: Path) -> None:
+    package = ROOT / "src" / "litellm_cancel_otel"
+    text = page.read_text()
+    named = {package / one for one in re.findall(r"(?<![\w/])_[a-z]+/[a-z_]+\.py\b", text)}
+    named |= {ROOT / one for one in re.findall(r"(?<![\w/])tests/[\w/]+\.py\b", text)}
+    assert [str(one) for one in named if not one.exists()] == []
+
+
 def test_the_readme_names_only_metrics_that_exist() -> None:
     names = {metric.name for metric in semconv.METRICS}
     table = re.findall(r"^\| `(litellm_cancel\.[\w.]+)`", (ROOT / "README.md").read_text(), re.M)
