@@ -29,8 +29,10 @@ class Report:
     runs: Mapping[str, Ended] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
-        """Leave it in a folder."""
-        (folder / FILE).write_text(json.dumps(asdict(self)))
+        """Leave it in a folder, whole."""
+        written = folder / f"{FILE}.part"
+        written.write_text(json.dumps(asdict(self)))
+        written.replace(folder / FILE)
 
 
 def read(folder: Path) -> Report:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import subprocess
 import sys
 from collections import Counter
@@ -20,6 +21,8 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument("mutants", nargs="*", help="names or patterns of mutants; default: all")
     parser.add_argument("--at-once", type=int, default=os.cpu_count(), help="mutants side by side")
+    parser.add_argument("--sample", type=int, help="try so many, drawn from all by --seed")
+    parser.add_argument("--seed", type=int, default=1, help="of the draw")
     parser.add_argument("--score", action="store_true", help="only print what the last run found")
     return parser.parse_args()
 
@@ -37,6 +40,14 @@ def statuses() -> dict[str, str]:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     lines = (line.strip().partition(": ") for line in done.stdout.splitlines())
     return {name: status for name, colon, status in lines if colon}
+
+
+def drawn(count: int, seed: int) -> list[str]:
+    """Return the names of some mutants: the same ones for the same seed and source."""
+    if not (ROOT / "mutants").exists():
+        mutmut("run", "--max-children", "1", "*classify.x__exit*")  # which makes all of them
+    names = sorted(statuses())
+    return random.Random(seed).sample(names, min(count, len(names)))
 
 
 def score(found: dict[str, str]) -> list[str]:
@@ -66,8 +77,8 @@ def main() -> int:
     chosen = arguments()
     code = 0
     if not chosen.score:
-        words = ("run", "--max-children", str(chosen.at_once), *chosen.mutants)
-        code = mutmut(*words).returncode
+        mutants = chosen.mutants or (drawn(chosen.sample, chosen.seed) if chosen.sample else [])
+        code = mutmut("run", "--max-children", str(chosen.at_once), *mutants).returncode
     print(*score(statuses()), sep="\n")
     return code
 

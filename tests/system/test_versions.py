@@ -3,8 +3,8 @@
 They are run side by side with the rest of the tests, from the session's start on. The environments
 are made where they are not there, and used again where they are: ``.venv-python3.12`` and so on
 beside the project, or where ``PYTHON_312_ENVIRONMENT`` and ``OLDEST_LITELLM_ENVIRONMENT`` say. An
-interpreter is looked for on PATH, in pyenv and in uv; ``PYTHON_312`` names another. What cannot be
-made is skipped, unless ``REQUIRE_ALL_TESTS=1``.
+interpreter is looked for on PATH, in pyenv and in uv; ``PYTHON_312`` names another. ``-m elsewhere``
+runs them and skips what cannot be made; with ``REQUIRE_ALL_TESTS=1`` everything is run.
 """
 
 import os
@@ -151,10 +151,11 @@ class TestInterpreters:
 
 
 SESSION = """
-import threading
+import sys, threading
+from pathlib import Path
 from elsewhere.plugin import Reports
 
-Reports().start("oldest")
+Reports(Path(sys.argv[1])).start("oldest")
 threading.Event().wait()
 """
 HANGS = "#!/bin/sh\nexec 3>{}\necho runs >&3\nexec sleep 600\n"
@@ -168,7 +169,7 @@ def test_what_runs_elsewhere_ends_with_a_session_that_is_killed(tmp_path: Path) 
     python.write_text(HANGS.format(told))
     python.chmod(0o755)
     environ = {**os.environ, "OLDEST_LITELLM_ENVIRONMENT": str(tmp_path)}
-    command = [sys.executable, "-c", SESSION]
+    command = [sys.executable, "-c", SESSION, tmp_path / "reports"]
     with (
         children.started(command, cwd=ROOT / "tests", env=environ) as session,
         told.open() as said,
