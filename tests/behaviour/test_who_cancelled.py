@@ -18,10 +18,13 @@ from disconnect.asgi import Receive, Scope, Send, Served
 from litellm_cancel_otel import CancellationMiddleware
 from litellm_cancel_otel._asyncio.cancels import message_of
 from litellm_cancel_otel._asyncio.deadlines import note_scope_expired, scope_expired
+from litellm_cancel_otel._asyncio.throw_hook import ThrowHook
+from litellm_cancel_otel._calls.description import Known
 from litellm_cancel_otel._contract import semconv as sc
 from litellm_cancel_otel._demo.fakes import FakeProvider, Script
 from support.calling import Caller, chat, silent
 from support.telemetry import Telemetry, external
+from support.ticking import FACTS
 
 
 def said(span: ReadableSpan, name: str) -> Any:
@@ -54,6 +57,31 @@ class TestScope:
             tasks.create_task(cancels())
             with anyio.move_on_after(60) as scope:
                 await chat(quiet, "openai")
+
+        assert said(await telemetry.span(), sc.SOURCE) == "task_cancel"
+
+    async def test_deadline_that_passed_while_it_connected_is_not_that_of_a_later_cancel(
+        self, telemetry: Telemetry
+    ) -> None:
+        """As anyio has it while it connects, where the first address is slow to answer."""
+
+        async def caller() -> None:
+            call = telemetry.tracker.begin(Known(FACTS))
+            with anyio.move_on_after(0) as scope:
+                await ThrowHook(asyncio.sleep(60), call.thrown)
+            assert scope.cancelled_caught
+            call.opens()
+            try:
+                connected.set()
+                await asyncio.Event().wait()
+            finally:
+                call.dropped()
+
+        connected = asyncio.Event()
+        task = asyncio.create_task(caller())
+        await connected.wait()
+        task.cancel()
+        await asyncio.wait([task])
 
         assert said(await telemetry.span(), sc.SOURCE) == "task_cancel"
 

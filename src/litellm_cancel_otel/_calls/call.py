@@ -128,6 +128,7 @@ class Call:
     def opens(self) -> None:
         """Note that it has returned its stream."""
         self.state = State.STREAMING
+        self.forget_taken_back()
         self.observer.opened(self)
         self._follow()
 
@@ -189,6 +190,11 @@ class Call:
         )
         if told_by_server(exc) or shutting_down(sys._getframe(1)):
             signs.shutdown = True
+
+    def forget_taken_back(self) -> None:
+        """Forget a cancel that was thrown in and taken back: the next one has another cause."""
+        if self.signs.thrown is not None and self.driving.rise() < self.signs.thrown.rise:
+            self.signs.thrown = None
 
     def is_internal(self, exc: BaseException) -> bool:
         """Return whether the exception is, or hides, a cancel that nobody asked this task for."""

@@ -256,6 +256,7 @@ class FirstStep(ChunkStep):
         progress, owner = self._progress, self._owner()
         if progress.chunks and owner is not None:
             progress.first_chunk = progress.last_chunk
+            self.call.forget_taken_back()
             step = (PeekingStep if self._peeks else ChunkStep)(self.call, self._owner)
             progress.source = step
             setattr(owner, STEP, step)
