@@ -176,7 +176,7 @@ def _log(
 _Dress = Callable[[LiteLLMAsyncError], BaseException | None]
 
 
-class Guard:
+class ErrorHandling:
     """Puts one call's work under the error handling, as ``with`` or ``async with``.
 
     It can be entered again and again, as a stream does for each chunk: the cancels that count
@@ -252,7 +252,7 @@ def asyncio_error_context(
     See ``AsyncioErrorHandler.handle_asyncio_exception`` for what is logged and raised.
     """
     context = AsyncErrorContext(provider, operation)
-    return Guard(context, logging_obj=logging_obj, log_context=log_context)
+    return ErrorHandling(context, logging_obj=logging_obj, log_context=log_context)
 
 
 def handle_asyncio_errors(
@@ -277,7 +277,7 @@ def handle_asyncio_errors(
     def decorate(func: _F) -> _F:
         operation = getattr(func, "__name__", type(func).__name__)
         context = AsyncErrorContext(provider, operation, preserve_cancellation)
-        return within(lambda *_args, **_kwargs: Guard(context, dress))(func)
+        return within(lambda *_args, **_kwargs: ErrorHandling(context, dress))(func)
 
     return decorate
 

@@ -12,7 +12,7 @@ from litellm.types.utils import GenericStreamingChunk, ModelResponse
 
 from ._asyncio.within import within
 from .errors import LiteLLMAsyncError
-from .handling import AsyncErrorContext, Guard
+from .handling import AsyncErrorContext, ErrorHandling
 
 __all__ = ["BaseAsyncLLM"]
 
@@ -57,7 +57,7 @@ class BaseAsyncLLM(CustomLLM, ABC):
         A cancel by the provider's side and a ``TimeoutError`` raise what
         ``create_provider_error`` makes of them; any other exception is raised as it is.
         """
-        with self._guard("acompletion", kwargs):
+        with self._handling("acompletion", kwargs):
             return await self._acompletion_impl(*args, **kwargs)
 
     async def acompletion(self, *args: Any, **kwargs: Any) -> ModelResponse:
@@ -69,9 +69,9 @@ class BaseAsyncLLM(CustomLLM, ABC):
         self, *args: Any, **kwargs: Any
     ) -> AsyncGenerator[GenericStreamingChunk, None]:
         """Answer ``litellm.acompletion(..., stream=True)``, handled as ``safe_acompletion`` is."""
-        stream = within(lambda *_args, **_kwargs: self._guard("astreaming", kwargs))
+        stream = within(lambda *_args, **_kwargs: self._handling("astreaming", kwargs))
         return stream(self._astreaming_impl)(*args, **kwargs)
 
-    def _guard(self, operation: str, call: Mapping[str, Any]) -> Guard:
+    def _handling(self, operation: str, call: Mapping[str, Any]) -> ErrorHandling:
         context = AsyncErrorContext(self.provider, operation)
-        return Guard(context, self.create_provider_error, call.get("logging_obj"))
+        return ErrorHandling(context, self.create_provider_error, call.get("logging_obj"))

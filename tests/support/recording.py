@@ -46,7 +46,7 @@ EXTERNAL = Verdict(
 )
 INTERNAL = replace(EXTERNAL, external=False, source=Source.PROVIDER)
 TIMES = Times(
-    10.0, 14.0, first_chunk=11.0, disconnect=13.0, cancel_delivered=13.25, upstream_closed=13.5
+    10.0, 14.0, first_chunk=11.0, cancelled=13.0, cancel_delivered=13.25, upstream_closed=13.5
 )
 ENDING = Ending(FACTS, EXTERNAL, TIMES, chunks=7, error_type="CancelledError")
 NOW_NS = 1_000_000_000_000

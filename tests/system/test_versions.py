@@ -4,7 +4,7 @@ They are run side by side with the rest of the tests, from the session's start o
 are made where they are not there, and used again where they are: ``.venv-python3.12`` and so on
 beside the project, or where ``PYTHON_312_ENVIRONMENT`` and ``OLDEST_LITELLM_ENVIRONMENT`` say. An
 interpreter is looked for on PATH, in pyenv and in uv; ``PYTHON_312`` names another.
-``-m elsewhere`` runs them and skips what cannot be made; with ``REQUIRE_ALL_TESTS=1`` everything is run.
+``-m elsewhere`` runs them and skips what cannot be made; with ``REQUIRE_ALL_TESTS=1`` all is run.
 """
 
 import os

@@ -10,7 +10,7 @@ _CANCEL_ALL_TASKS = runners._cancel_all_tasks.__code__  # type: ignore[attr-defi
 def cancelled_within(exc: BaseException | None) -> asyncio.CancelledError | None:
     """Return the first CancelledError in the exception or its chain of causes, or None.
 
-    A timeout is none, though asyncio raises ``TimeoutError`` from the cancel that it came by.
+    A timeout does not count, though asyncio raises ``TimeoutError`` from a cancel.
     """
     seen: set[int] = set()
     while exc is not None and id(exc) not in seen and not isinstance(exc, TimeoutError):

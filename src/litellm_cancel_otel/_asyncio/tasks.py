@@ -38,7 +38,7 @@ def baseline_of(task: "asyncio.Task[object] | None") -> int:
 
 
 def lowered(baseline: int, task: "asyncio.Task[object] | None") -> int:
-    """Return the baseline, followed down: a cancel that was taken back since is none any more."""
+    """Return the baseline, followed down: a cancel that was taken back since does not count."""
     return min(baseline, cancelling(task))
 
 

@@ -98,13 +98,13 @@ def _gathered(future: "asyncio.Future[Any]") -> list[Task]:
     return [child for child in children if isinstance(child, asyncio.Task) and not child.done()]
 
 
-def waits_for_nothing_else(root: Task, since: int, judge: Judge) -> bool:
+def waits_for_nothing_else(root: Task, baseline: int, judge: Judge) -> bool:
     """Return whether the client, or a provider's stream, is all that a task waits for.
 
-    ``since`` is the count of cancels that the task had before the request: a task that was told to
-    stop is unwinding already.
+    ``baseline`` is the count of cancels that the task had before the request: a task that was told
+    to stop is unwinding already.
     """
-    return cancelling(root) <= since and _Look(judge).at(root)
+    return cancelling(root) <= baseline and _Look(judge).at(root)
 
 
 class _Look:

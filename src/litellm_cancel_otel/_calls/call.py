@@ -338,7 +338,7 @@ class Call:
                 start=self.start,
                 end=now,
                 first_chunk=progress.first_chunk,
-                disconnect=came,
+                cancelled=came,
                 cancel_delivered=delivered,
                 upstream_closed=None if upstream is None else upstream.closed_at,
             ),

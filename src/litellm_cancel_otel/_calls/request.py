@@ -21,7 +21,7 @@ class Response(Enum):
     NONE = auto()
     BEGUN = auto()
     WHOLE = auto()
-    """It has been sent: what the server then calls a disconnect is none."""
+    """It has been sent: the client may go now, and that is no disconnect."""
 
 
 class Application(Enum):
@@ -39,6 +39,7 @@ class Request:
         "__weakref__",
         "app_was_told",
         "application",
+        "baseline",
         "calls",
         "clock",
         "disconnect",
@@ -48,7 +49,6 @@ class Request:
         "on_disconnect",
         "response",
         "signal",
-        "since",
         "stopped_by_guard_at",
         "task",
         "unguarded",
@@ -56,7 +56,7 @@ class Request:
 
     def __init__(self, task: "asyncio.Task[object] | None", clock: Callable[[], float]) -> None:
         self.task = task
-        self.since = baseline_of(task)
+        self.baseline = baseline_of(task)
         """How many cancels its task had been told before it."""
         self.loop = running_loop()
         self.clock = clock

@@ -158,7 +158,9 @@ class Times:
     start: float
     end: float
     first_chunk: float | None = None
-    disconnect: float | None = None
+    cancelled: float | None = None
+    """When the cancel came, by the first who knew: the server that said that the client had gone,
+    the cancel that was thrown in, the driver's end, the close; where nobody did, the end."""
     cancel_delivered: float | None = None
     upstream_closed: float | None = None
 

@@ -21,12 +21,12 @@ NAME: Final = "async_function_with_retries"
 class Attempts:
     """What one run of the Router's retries has come to so far."""
 
-    __slots__ = ("_since", "_start", "_thrown_at", "_tracker", "failed")
+    __slots__ = ("_baseline", "_start", "_thrown_at", "_tracker", "failed")
 
     def __init__(self, tracker: Tracker) -> None:
         self._tracker = tracker
         self._start = tracker.clock()
-        self._since = baseline_of(running_task())
+        self._baseline = baseline_of(running_task())
         self._thrown_at: float | None = None
         self.failed: Description | None = None
         """Describes the attempt that has failed, as long as no other has begun."""
@@ -42,7 +42,7 @@ class Attempts:
             return
         try:
             call = self._tracker.begin(self.failed)
-            call.cancelled_in_backoff(self._start, self._since, self._thrown_at, exc)
+            call.cancelled_in_backoff(self._start, self._baseline, self._thrown_at, exc)
         except Exception as fault:  # noqa: BLE001 - ours: the host's cancel goes on
             self._tracker.faults.note("attempts", fault)
 

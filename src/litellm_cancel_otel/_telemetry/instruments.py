@@ -12,7 +12,7 @@ from .._contract.faults import Faults
 from .._contract.records import CallFacts, Ending, Outcome, Reason
 from .board import Key as Key
 from .board import attributes, board_of
-from .timeline import since_disconnect, time_to_cancel
+from .timeline import since_cancel, time_to_cancel
 
 MAX_PROVIDERS: Final = 100
 """Distinct providers of no name in the semantic conventions before the rest are ``_other``."""
@@ -106,11 +106,11 @@ class Instruments:
             {**base, sc.SOURCE: source, sc.PHASE: phase},
             context,
         )
-        to_finally = since_disconnect(times, times.end)
+        to_finally = since_cancel(times, times.end)
         if to_finally is not None:
             ended = {sc.SIGNAL: str(verdict.signal), sc.ENDED_BY: str(verdict.ended_by)}
             self._record(self._to_finally, to_finally, {**typed, **ended}, context)
-        to_close = since_disconnect(times, times.upstream_closed)
+        to_close = since_cancel(times, times.upstream_closed)
         if to_close is not None:
             self._record(self._to_upstream_close, to_close, typed, context)
 

@@ -16,7 +16,7 @@ from .._contract import semconv as sc
 from .._contract.records import CallFacts, Ending, Outcome, Stuck, Times
 from .instruments import Instruments, Key
 from .spans import CallSpan, Spans
-from .timeline import NANOSECONDS, since_disconnect, wall_clock
+from .timeline import NANOSECONDS, since_cancel, wall_clock
 
 _UNSAID = 256
 """Answers that are remembered at the most until LiteLLM says how long they were."""
@@ -184,7 +184,7 @@ class LateClose:
             span.end(self._end_ns)
 
     def _measure(self, at: float) -> None:
-        seconds = since_disconnect(self._ending.times, at)
+        seconds = since_cancel(self._ending.times, at)
         if seconds is None:
             return
         if self._span is not None:

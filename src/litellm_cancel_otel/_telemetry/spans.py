@@ -21,7 +21,7 @@ from .._contract import semconv as sc
 from .._contract.faults import Contained, Faults
 from .._contract.plain import plain
 from .._contract.records import CallFacts, Ending, Outcome, Stuck, Times
-from .timeline import since_disconnect, wall_clock
+from .timeline import since_cancel, wall_clock
 
 
 class CallSpan:
@@ -130,7 +130,7 @@ class Spans:
         span = self._start(facts, _exact(said), parent, started)
         if span is None:
             return None
-        for name, moment in _events(times, cancelled=times.disconnect is not None):
+        for name, moment in _events(times, cancelled=times.cancelled is not None):
             span.add_event(name, wall_clock(moment, now, now_ns))
         span.add_event(sc.EVENT_STUCK, wall_clock(stuck.found, now, now_ns), _stuck(stuck))
         span.end(wall_clock(stuck.found, now, now_ns))
@@ -161,7 +161,7 @@ def _events(times: Times, *, cancelled: bool) -> list[tuple[str, float]]:
     moments = [(sc.EVENT_FIRST_CHUNK, times.first_chunk)]
     if cancelled:
         moments += [
-            (sc.EVENT_DISCONNECT, times.disconnect),
+            (sc.EVENT_DISCONNECT, times.cancelled),
             (sc.EVENT_CANCEL_DELIVERED, times.cancel_delivered),
             (sc.EVENT_UPSTREAM_CLOSED, times.upstream_closed),
         ]
@@ -178,8 +178,8 @@ def _attributes(ending: Ending, cancellation_type: str | None) -> dict[str, Attr
             sc.PHASE: verdict.phase,
             sc.SIGNAL: verdict.signal,
             sc.ENDED_BY: verdict.ended_by,
-            sc.DISCONNECT_TO_FINALLY: since_disconnect(times, times.end),
-            sc.DISCONNECT_TO_UPSTREAM_CLOSE: since_disconnect(times, times.upstream_closed),
+            sc.DISCONNECT_TO_FINALLY: since_cancel(times, times.end),
+            sc.DISCONNECT_TO_UPSTREAM_CLOSE: since_cancel(times, times.upstream_closed),
             sc.EVENT_LOOP_LAG: ending.loop_lag,
             sc.CANCEL_MESSAGE: None if message is None else plain(message),
             **_delivery(ending),

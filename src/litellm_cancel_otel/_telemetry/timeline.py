@@ -5,20 +5,20 @@ from .._contract.records import Times
 NANOSECONDS = 1_000_000_000
 
 
-def since_disconnect(times: Times, moment: float | None) -> float | None:
-    """Return the seconds from the disconnect to a moment, at least 0; None where either is unknown.
+def since_cancel(times: Times, moment: float | None) -> float | None:
+    """Return the seconds from the cancel to a moment, at least 0; None where either is unknown.
 
     A close that the provider's client began before anybody saw the cancel is not a negative time:
     it took none.
     """
-    if times.disconnect is None or moment is None:
+    if times.cancelled is None or moment is None:
         return None
-    return max(0.0, moment - times.disconnect)
+    return max(0.0, moment - times.cancelled)
 
 
 def time_to_cancel(times: Times) -> float:
     """Return the seconds from the call's start to its cancel."""
-    came = times.disconnect if times.disconnect is not None else times.end
+    came = times.cancelled if times.cancelled is not None else times.end
     return max(0.0, came - times.start)
 
 

@@ -100,7 +100,7 @@ class Guard:
         ]
         if not left:
             return
-        if not waits_for_nothing_else(task, request.since, partial(_may_stop, request)):
+        if not waits_for_nothing_else(task, request.baseline, partial(_may_stop, request)):
             later = min(max(2 * grace, _LOOK_AGAIN), _LOOK_SELDOM)
             loop.call_later(later, self._soon, loop, partial(self._stop, request, later))
             return

@@ -1,4 +1,4 @@
-"""What was dropped, noted by whoever runs then, told by a thread of its own.
+"""What was dropped is noted by whoever runs then, and seen to by a thread of its own.
 
 The garbage collector may drop a stream at any allocation, inside a lock of ours, of OpenTelemetry's
 or of the application's. So a drop only leaves a note: one append to a deque, and one put to a queue

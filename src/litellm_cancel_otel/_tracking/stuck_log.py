@@ -45,7 +45,7 @@ class StuckLog:
         return True
 
     def cleared(self, facts: CallFacts, stuck: Stuck, now: float, *, ended: bool) -> None:
-        """Say that a stream of which it was said that it is stuck is so no longer."""
+        """Say that a reported stream is no longer stuck."""
         self._say(
             "a stream is no longer stuck (%s): %s %s, call %s, %s after %.1f s",
             stuck.reason,
