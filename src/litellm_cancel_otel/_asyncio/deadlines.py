@@ -1,4 +1,4 @@
-"""Which deadlines have expired: noted by the seams as they do, kept as long as their task."""
+"""The deadlines that have expired: the seams note them; each is kept as long as its task."""
 
 import asyncio
 import re

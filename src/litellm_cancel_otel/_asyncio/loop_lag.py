@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 BLOCKED: Final = 0.05
-"""From this lag on, in seconds, a stream that was late says that its loop was blocked."""
+"""The lag, in seconds, from which an event loop counts as blocked."""
 
 
 class LoopLag:
@@ -40,7 +40,7 @@ class LoopLag:
         return [self._new.popleft() for _ in range(len(self._new))]
 
     def worst(self, since: float, now: float) -> float:
-        """Return the longest lag from a moment until now; one that lasts still is one too."""
+        """Return the longest lag from a moment until now; one that has not ended counts too."""
         sent = self._sent
         owed = 0.0 if sent is None else now - sent
         return max([owed, *(lag for over, lag in tuple(self._late) if over >= since)])

@@ -1,4 +1,4 @@
-"""Our own faults: each is counted, the first of each place is logged, none gets out."""
+"""Contains our own faults: each is counted, and the first at each place is logged."""
 
 import logging
 import traceback
@@ -32,7 +32,7 @@ class Faults:
             pass
 
     def contained(self, place: str) -> "Contained":
-        """Return a context whose exceptions are noted and go no further; use it as often as liked.
+        """Return a context manager that notes an exception and ends it; it can be used again.
 
         What the application gave us is called in one: its tracer, its meter, its log handlers.
         """
@@ -40,7 +40,7 @@ class Faults:
 
 
 class Contained:
-    """Ends an exception where it came from; a cancel or an exit of the process is none of ours."""
+    """Ends an exception where it was raised; a cancel, or an exit of the process, passes."""
 
     __slots__ = ("_faults", "_place")
 

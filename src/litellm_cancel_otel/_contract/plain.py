@@ -1,4 +1,4 @@
-"""Text that others chose, made fit for telemetry: a model's name may be a client's own words."""
+"""Makes text from outside safe for telemetry: a client may choose a model's name freely."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ MOST: Final = 256
 
 
 def plain(text: str) -> str:
-    """Return a text on one line, of printable characters, 256 at the most."""
+    """Return the text on one line: at most 256 characters, all of them printable."""
     if len(text) <= MOST and text.isprintable():
         return text
     if len(text) > MOST:

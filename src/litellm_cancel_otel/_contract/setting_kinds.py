@@ -1,4 +1,4 @@
-"""What a setting may be: each kind checks a value, reads one from text, words its own range."""
+"""The kinds of settings: each checks a value, reads it from text and describes its range."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, Protocol
 
 
 class Kind(Protocol):
-    """One kind of setting; TypeError or ValueError says that a value does not fit."""
+    """One kind of setting; raises TypeError or ValueError for a value that does not fit."""
 
     @property
     def range(self) -> str:
@@ -140,7 +140,7 @@ class Limit(NamedTuple):
 
 
 class Limits(Mapping[str, Limit]):
-    """Limits by pattern, in the order written; unlike a read-only dict view, hashed and pickled."""
+    """Limits by pattern, in the order written; it can be hashed and pickled."""
 
     __slots__ = ("_limits",)
 

@@ -36,7 +36,7 @@ def _setting(default: T, kind: Kind, doc: str) -> T:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What can be chosen. A value that does not fit is a ValueError that says what would."""
+    """All settings. Raises ValueError for a value that does not fit, and says which values do."""
 
     spans: Literal["cancelled", "all", "none"] = _setting(
         "cancelled",
@@ -116,7 +116,7 @@ class Settings:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ, *, strict: bool = True) -> Self:
-        """Read the settings from ``LITELLM_CANCEL_OTEL_*``; an empty variable is as good as none.
+        """Read the settings from ``LITELLM_CANCEL_OTEL_*``; an empty variable is not set.
 
         A value that does not fit raises ValueError or, where not strict, is a warning in the log
         and the default holds: a typing error must not keep a proxy from starting.

@@ -196,7 +196,7 @@ class _Held:
 
 
 class PeekingStep(ChunkStep):
-    """Looks at each chunk of a stream that remembers none: the last one says that it is whole."""
+    """Looks at each chunk of a stream that keeps none: the last one says that it is whole."""
 
     __slots__ = ()
 
@@ -225,7 +225,7 @@ class FirstStep(ChunkStep):
         super().__init__(call, owner)
         self._peeks = peeks
         self._asked: Any = None
-        """The coroutine of which it is known who asks for the chunk."""
+        """The coroutine whose driver is known."""
 
     def __next__(self) -> Any:
         token = CURRENT.set(self.call)

@@ -105,7 +105,7 @@ def _resolve(model: str | None) -> tuple[str | None, str]:
 
 
 def _tokens_so_far(said: object) -> int | None:
-    """Return the tokens that an answer counts, or its last chunk: an earlier one is out of date."""
+    """Return the tokens that an answer, or the last chunk of one, says that it has."""
     usage = getattr(said, "usage", None)
     tokens = getattr(usage, "completion_tokens", None)
     return _known(getattr(usage, "output_tokens", None) if tokens is None else tokens)
@@ -140,7 +140,7 @@ _LAST_LINE: Final = re.compile(
 
 
 def is_last(chunk: object) -> bool:
-    """Return whether a chunk of a stream that remembers none says that the answer is whole."""
+    """Return whether a chunk of a stream that keeps none says that the answer is whole."""
     if isinstance(chunk, bytes | str):
         data = chunk if isinstance(chunk, bytes) else chunk.encode(errors="replace")
         return _LAST_LINE.search(data) is not None

@@ -1,4 +1,4 @@
-"""What is read when somebody collects: one board for each MeterProvider, whoever counts on it.
+"""The totals of one MeterProvider: every CancelTelemetry adds to them, a collection reads them.
 
 OpenTelemetry keeps the first registration of an instrument's callbacks in a meter and passes over
 every later one; its placeholder keeps each for ever. So a provider has one board, which is
@@ -226,7 +226,7 @@ def _read_faults(board: Board) -> Iterable[Observation]:
     sources = [*(peer.faults for peer in _peers(board)), *(member.faults for member in members)]
     total: dict[str, int] = _summed(board.copied(faults.counts) for faults in sources)
     if not total and members:
-        total = {"none": 0}  # as long as somebody reports, it is seen that somebody does
+        total = {"none": 0}  # shows that somebody reports, even if nothing is stuck
     for place, count in total.items():
         yield Observation(count, {sc.SEAM: place})
 

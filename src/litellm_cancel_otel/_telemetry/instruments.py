@@ -15,7 +15,7 @@ from .board import attributes, board_of
 from .timeline import since_cancel, time_to_cancel
 
 MAX_PROVIDERS: Final = 100
-"""Distinct providers of no name in the semantic conventions before the rest are ``_other``."""
+"""Providers without a name in the semantic conventions; those past this number are ``_other``."""
 
 Measured = dict[str, str]
 
@@ -137,7 +137,7 @@ class Instruments:
         self._record(self._to_upstream_close, seconds, {**attributes(key), **typed}, context)
 
     def stuck(self, key: Key, reason: Reason, by: int) -> None:
-        """Count a stream as stuck (1), or as no longer so (-1)."""
+        """Count a stream as stuck (1), or as no longer stuck (-1)."""
         with self._board.lock:
             self.stuck_streams[key, reason] += by
 

@@ -47,10 +47,10 @@ class Recorder:
 
     def _begin(self) -> None:
         self.life = object()
-        """Another one in a forked child: what the parent's calls still wait for is the parent's."""
+        """A forked child has another: it leaves what the parent's calls wait for to the parent."""
         self._late: set[LateClose] = set()
         self._unsaid: dict[str, tuple[Key, Ending, Context]] = {}
-        """Answers that came to their end for nobody, whose length is not known yet."""
+        """Answers that were completed for nobody, and whose length is not known yet."""
 
     def stuck(
         self, facts: CallFacts, times: Times, chunks: int, stuck: Stuck, parent: Context | None

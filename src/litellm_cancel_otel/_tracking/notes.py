@@ -50,7 +50,7 @@ class Notes:
 
     def settle(self) -> None:
         """Settle what was noted so far; return once it is settled, whoever does it."""
-        with self._settling:  # a note is taken and settled in one: who waits here waits for that
+        with self._settling:  # held until the note is settled: whoever waits here may rely on it
             while self._left:
                 try:
                     self._left.popleft().settle()

@@ -1,4 +1,4 @@
-"""When a stream is to be looked at, and whether it is stuck then: pure, with the clock handed in.
+"""Decides when to look at a stream, and whether it is stuck: pure, with the clock handed in.
 
 A stream is looked at when one of its limits may have passed, not every so often: ten thousand that
 move cost nothing. Slow is not stuck: silence counts only while somebody waits for a chunk, which a
@@ -16,7 +16,7 @@ _FIRST_LOOK: Final = 2 / 3
 """How much of its limit a silent stream has used up when it is first looked at."""
 
 _WAITED: Final = 1 / 6
-"""For how much of it somebody must have been seen waiting; a look may come late by the rest."""
+"""For how much of it somebody must have been seen waiting; a look may be late by the rest."""
 
 
 class Patience(NamedTuple):
@@ -104,7 +104,7 @@ D = TypeVar("D", bound=Due)
 
 
 class Agenda(Generic[D]):
-    """What is due when, the next first; putting a thing off leaves its old entry to be skipped."""
+    """What is due when, the next first; the old entry of a thing that was put off is skipped."""
 
     def __init__(self) -> None:
         self._entries: list[tuple[float, int, D]] = []

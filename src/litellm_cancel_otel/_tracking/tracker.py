@@ -28,7 +28,7 @@ from .watched_stream import WatchedStream, streams_of
 
 
 class Tracker:
-    """The sink of every call: one for each ``CancelTelemetry``."""
+    """The observer of every call: one for each ``CancelTelemetry``."""
 
     def __init__(
         self,
