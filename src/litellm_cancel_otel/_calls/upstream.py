@@ -34,6 +34,10 @@ class Upstream:
         self.on_closed: Callable[[float], None] | None = None
         """Called once with the time of the close, where somebody waits for it."""
 
+    def __repr__(self) -> str:
+        state = "open" if self.closed_at is None else "closed"
+        return f"<Upstream {self.host}:{self.port}, {state}>"
+
     def closed(self, now: float) -> None:
         """Note that the response is closed; only the first close counts."""
         if self.closed_at is not None:

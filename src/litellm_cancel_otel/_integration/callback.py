@@ -95,6 +95,10 @@ class CancelTelemetry(CustomLogger):
         else:
             self._pipeline.shutdown(0)
 
+    def __repr__(self) -> str:
+        streams = len(self._tracker.streams)
+        return f"<CancelTelemetry: {streams} streams open, {len(self.missing_seams)} seams missing>"
+
     def __enter__(self) -> Self:
         return self
 

@@ -1,4 +1,4 @@
-"""LiteLLM's entry points: every asynchronous call begins and ends here, however early it was imported.
+"""LiteLLM's entry points: where each asynchronous call begins and ends, however early imported.
 
 An application may hold ``acompletion`` from long before the telemetry was created, so replacing
 ``litellm.acompletion`` would miss it. The function object stays; its code is exchanged for a
