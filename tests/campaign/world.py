@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from types import CoroutineType
 from typing import Any
 
 import litellm
@@ -67,7 +68,20 @@ class Ears:
         self.loop_errors.append(f"{context.get('message')}: {context.get('exception')!r}")
 
     def _unraisable(self, heard: Any) -> None:
+        if _cannot_warn(heard):
+            return
         self.unraisable.append(f"{heard.err_msg or 'in'} {heard.object!r}: {heard.exc_value!r}")
+
+
+def _cannot_warn(heard: Any) -> bool:
+    """Return whether Python only failed to warn of a coroutine that was never awaited.
+
+    LiteLLM leaves some behind when it is cancelled, and the warning is not listened to. Where the
+    collector frees one while a named tuple is made, whose code has no builtins, Python cannot even
+    import what warns.
+    """
+    no_import = isinstance(heard.exc_value, KeyError) and heard.exc_value.args == ("__import__",)
+    return no_import and isinstance(heard.object, CoroutineType)
 
 
 class _Handler(logging.Handler):
