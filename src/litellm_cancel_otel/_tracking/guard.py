@@ -8,7 +8,6 @@ its client is there; and whatever the application says it means to go on with.
 
 import asyncio
 import gc
-import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
@@ -31,10 +30,9 @@ from .._calls.call import Call
 from .._calls.request import Application, Request, Response
 from .._calls.upstream import Upstream
 from .._contract.faults import Faults
+from .._contract.log import warn
 from .._contract.records import Action, Exit
 from .._contract.settings import Settings
-
-log = logging.getLogger("litellm_cancel_otel")
 
 _A_TURN = 5
 """What is stopped or closed in one turn of the loop, so that 1,000 at once hold nobody up."""
@@ -235,7 +233,7 @@ class Guard:
                 if not call.ended:
                     await stream.aclose()  # type: ignore[attr-defined]  # a watched stream has one
         except TimeoutError:
-            log.warning(
+            warn(
                 "closing an abandoned stream took over %s s and was given up; its finally hangs",
                 self._settings.close_timeout,
             )
@@ -263,7 +261,7 @@ class Guard:
             async with asyncio.timeout(self._settings.close_timeout):
                 await upstream.close()
         except TimeoutError:
-            log.warning(
+            warn(
                 "closing a provider's response took over %s s and was given up",
                 self._settings.close_timeout,
             )
