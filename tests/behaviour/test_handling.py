@@ -29,6 +29,7 @@ from litellm_cancel_otel.handling import (
     asyncio_error_context,
     handle_asyncio_errors,
 )
+from support.cancels import leave_stale_count
 
 handle = AsyncioErrorHandler.handle_asyncio_exception
 Call = Callable[[], Coroutine[Any, Any, object]]
@@ -39,16 +40,6 @@ async def internally() -> None:
     future = asyncio.get_running_loop().create_future()
     future.cancel()
     await future
-
-
-async def leave_stale_count() -> None:
-    """Swallow a cancel of the running task, and leave its count behind."""
-    task = asyncio.current_task()
-    assert task is not None
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await asyncio.sleep(0)
-    assert task.cancelling() == 1
 
 
 class Waiting:

@@ -33,6 +33,7 @@ from litellm_cancel_otel._demo.fakes import (
     litellm_kwargs,
 )
 from support.calling import arguments, chat, silent
+from support.cancels import leave_stale_count
 from support.hosts import (
     END,
     GONE,
@@ -580,13 +581,9 @@ class TestGuard:
         self, telemetry: Telemetry, provider: FakeProvider
     ) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await asyncio.sleep(0)
+            await leave_stale_count()
             await CancellationMiddleware(streaming)(scope, receive, send)
-            over.append(task.cancelling())
+            over.append(served.task.cancelling())
 
         async def streaming(_: Scope, receive: Receive, send: Send) -> None:
             await send(start())
@@ -608,11 +605,7 @@ class TestGuard:
         self, telemetry: Telemetry, provider: FakeProvider
     ) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await asyncio.sleep(0)
+            await leave_stale_count()
             await CancellationMiddleware(streaming)(scope, receive, send)
 
         async def streaming(_: Scope, receive: Receive, send: Send) -> None:
@@ -641,13 +634,9 @@ class TestGuard:
         self, telemetry: Telemetry, provider: FakeProvider
     ) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await asyncio.sleep(0)
+            await leave_stale_count()
             await CancellationMiddleware(streaming)(scope, receive, send)
-            over.append(task.cancelling())
+            over.append(served.task.cancelling())
 
         async def streaming(_: Scope, receive: Receive, send: Send) -> None:
             await send(start())

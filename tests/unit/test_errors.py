@@ -24,6 +24,7 @@ from litellm_cancel_otel.errors import (
     AzureCancellationError,
     LiteLLMAsyncError,
 )
+from support.cancels import leave_stale_count
 
 ERRORS = [
     LiteLLMAsyncError("m", ValueError("v"), "openai", 502, attempt=2),
@@ -68,16 +69,6 @@ async def in_cancelled_task(look: Callable[[BaseException], object]) -> object:
     await waiting.wait()
     task.cancel("enough")
     return await task
-
-
-async def leave_stale_count() -> None:
-    """Swallow a cancel of the running task, and leave its count behind."""
-    task = asyncio.current_task()
-    assert task is not None
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await asyncio.sleep(0)
-    assert task.cancelling() == 1
 
 
 # What they carry.
