@@ -246,7 +246,7 @@ async def test_context_manager_gives_the_context() -> None:
         assert context.since == 1
 
 
-@pytest.mark.parametrize("way", ["context", "decorator"])
+@pytest.mark.parametrize("way", ["context", "decorator", "handler"])
 async def test_cancel_asked_for_and_not_yet_delivered_is_the_callers(way: str) -> None:
     work = asyncio.get_running_loop().create_future
 
@@ -254,6 +254,11 @@ async def test_cancel_asked_for_and_not_yet_delivered_is_the_callers(way: str) -
         await work()
 
     decorated = handle_asyncio_errors("azure", AzureOpenAIError)(waits)
+    ways = {
+        "context": lambda: in_context(waits),
+        "decorator": decorated,
+        "handler": lambda: by_handler(waits),
+    }
     thrown: list[BaseException] = []
 
     async def run() -> None:
@@ -261,7 +266,7 @@ async def test_cancel_asked_for_and_not_yet_delivered_is_the_callers(way: str) -
         assert task is not None
         task.cancel("jane pressed stop")
         try:
-            await (in_context(waits) if way == "context" else decorated())
+            await ways[way]()
         except BaseException as exc:
             thrown.append(exc)
             raise

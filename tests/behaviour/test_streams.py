@@ -15,6 +15,7 @@ from litellm_cancel_otel._demo.fakes import Ending, FakeProvider, HangAt, Script
 from litellm_cancel_otel._seams.streams import watch_result
 from support.calling import Caller, chat, every_provider, silent
 from support.recording import FACTS
+from support.streams import Answers
 from support.telemetry import OLD, Telemetry, assert_in_order, events, external
 
 sdk: Any = litellm
@@ -330,29 +331,6 @@ async def test_chunks_are_counted_as_delivered(
     assert (span.attributes or {})[sc.CHUNKS] == caller.chunks
 
 
-class Answers:
-    """A provider's stream that answers the first cancel with a chunk which it has at hand."""
-
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
-        self._answered = False
-        self.waits = asyncio.Event()
-
-    def __aiter__(self) -> "Answers":
-        return self
-
-    async def __anext__(self) -> Any:
-        if self._answered:
-            return await anext(self._inner)
-        chunk = await anext(self._inner)
-        self.waits.set()
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            self._answered = True
-        return chunk
-
-
 @pytest.mark.settings(spans="all")
 async def test_chunk_by_which_a_cancel_is_answered_counts(
     telemetry: Telemetry, provider: FakeProvider
@@ -410,6 +388,28 @@ async def test_chunk_by_which_a_generator_answers_an_exception_counts(
     assert isinstance(await caller.ended(), asyncio.CancelledError)
     assert counted == [2]
     await telemetry.assert_one(external(phase="streaming"), **{sc.CHUNKS: 3})
+
+
+async def test_cancel_asked_for_before_it_is_opened_and_not_yet_delivered(
+    telemetry: Telemetry,
+) -> None:
+    """It is no old one that says nothing: it will end the stream."""
+
+    async def waits() -> AsyncIterator[None]:
+        await asyncio.Event().wait()
+        yield
+
+    async def asks() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await anext(watch_result(waits(), telemetry.tracker.begin(Known(FACTS))))
+
+    caller = Caller(asks())
+
+    assert isinstance(await caller.ended(), asyncio.CancelledError)
+    assert caller.around.passed_on
+    await telemetry.assert_one(external())
 
 
 async def test_stream_is_open_until_it_ends(telemetry: Telemetry, provider: FakeProvider) -> None:

@@ -22,9 +22,9 @@ from litellm_cancel_otel._asyncio.cancels import message_of
 from litellm_cancel_otel._asyncio.deadlines import note_scope_expired, scope_expired
 from litellm_cancel_otel._contract import semconv as sc
 from litellm_cancel_otel._demo.fakes import FakeProvider, Script
-from litellm_cancel_otel._demo.fakes.board import Board
 from support.calling import Caller, chat, silent
 from support.cancels import leave_stale_count
+from support.streams import Silence
 from support.telemetry import Telemetry, external
 from support.transports import SlowToClose
 
@@ -315,25 +315,6 @@ class TestUnwinding:
             transport.let.set()
         await exchange.wait_closed()
         await telemetry.assert_one(external(phase="closing"))
-
-
-class Silence:
-    """A provider's stream that any number of tasks may ask at once, in vain."""
-
-    def __init__(self) -> None:
-        self._asked = 0
-        self._board = Board()
-
-    def __aiter__(self) -> "Silence":
-        return self
-
-    async def __anext__(self) -> Any:
-        self._asked += 1
-        self._board.announce()
-        await asyncio.Event().wait()
-
-    async def asked(self, times: int) -> None:
-        await self._board.until(lambda: self._asked >= times, f"asked {times} times", 5)
 
 
 @pytest.mark.every_loop
