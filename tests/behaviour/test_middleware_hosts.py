@@ -42,6 +42,7 @@ from support.hosts import (
     Unmapped,
     both_ways,
     every_loop,
+    held,
     never,
     nowhere,
     others,
@@ -575,6 +576,33 @@ class TestGuard:
 
         assert await served.ended() is None
         assert answers
+
+    async def test_call_of_another_loop_does_not_stop_a_request_that_waits_for_its_client(
+        self, telemetry: Telemetry, provider: FakeProvider
+    ) -> None:
+        async def ask() -> None:
+            await sdk.acompletion(**arguments(provider, "openai"))
+            await aclose_litellm_clients()
+
+        async def app(_: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            await send(start())
+            asking = asyncio.create_task(asyncio.to_thread(lambda: asyncio.run(ask())))
+            await send(piece(b"piece", more=True))
+            over.append(await asking)
+
+        over: list[None] = []
+        taken = asyncio.Event()
+        provider.script = Script(hang_at="before_headers")
+        served = Served(held(CancellationMiddleware(app), taken))
+        exchange = await silent(provider)
+        served.leave()
+        await asyncio.sleep(GRACE)
+        exchange.release()
+        taken.set()
+
+        assert await served.ended() is None
+        assert over == [None]
 
     @every_loop
     async def test_its_cancel_does_not_reach_a_server_whose_task_was_told_before(

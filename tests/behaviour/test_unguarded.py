@@ -9,12 +9,13 @@ import pytest
 from fastapi import Depends, FastAPI
 from starlette.responses import Response
 
-from disconnect.asgi import App, Message, Receive, Scope, Send, Served, piece, start
+from disconnect.asgi import App, Receive, Scope, Send, Served, piece, start
 from litellm_cancel_otel import CancellationMiddleware, unguarded
 from litellm_cancel_otel._calls.unguarded import UNGUARDED
 from litellm_cancel_otel._contract import semconv as sc
 from litellm_cancel_otel._demo.fakes import Exchange, FakeProvider, Script
 from support.calling import chat, silent, text_of
+from support.hosts import held
 from support.telemetry import Telemetry
 
 pytestmark = [pytest.mark.every_loop, pytest.mark.settings(disconnect_grace=0.0)]
@@ -231,17 +232,9 @@ async def test_metadata_of_a_call_whose_request_waits_for_its_client(
     """It is the request's only call: there is none for whose sake it is to be stopped."""
     answer = Answer(provider, metadata=GO_ON)
 
-    async def held(scope: Scope, receive: Receive, send: Send) -> None:
-        async def takes_its_time(message: Message) -> None:
-            await send(message)
-            if message["type"] == "http.response.body":
-                await taken.wait()
-
-        app = CancellationMiddleware(answer.within(nullcontext))
-        await app(scope, receive, takes_its_time)
-
     taken = asyncio.Event()
-    served = Served(held)
+    app = CancellationMiddleware(answer.within(nullcontext))
+    served = Served(held(app, taken))
     await served.has_sent(2)
     served.leave()
     await the_guard_has_passed()
