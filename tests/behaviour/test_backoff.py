@@ -11,7 +11,9 @@ from litellm.integrations.custom_logger import CustomLogger
 from litellm_cancel_otel._contract import semconv as sc
 from litellm_cancel_otel._demo.fakes import FakeProvider, Script, litellm_kwargs
 from support.calling import MESSAGES, Caller, chat, streamed_or_not
-from support.telemetry import Telemetry, cancel_of, external
+from support.cancels import leave_stale_count
+from support.telemetry import Telemetry, cancel_of, external, internal
+from support.transports import dies
 
 sdk: Any = litellm
 pytestmark = pytest.mark.every_loop
@@ -109,6 +111,27 @@ async def test_cancelled_in_the_routers(
     assert telemetry.outcomes() == {"error": 1, "cancelled": 1}
     ((_, times),) = telemetry.points(sc.CANCELLATIONS)
     assert times == 1
+
+
+async def test_cancel_in_the_routers_that_nobody_asked_for(
+    telemetry: Telemetry, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An old cancel of the task's says nothing of this one."""
+    sleep = asyncio.sleep
+
+    async def dying(delay: float, result: Any = None) -> Any:
+        return await (dies() if delay >= _LONG else sleep(delay, result))
+
+    async def asks() -> Any:
+        await leave_stale_count()
+        return await router(provider).acompletion("mine", messages=MESSAGES)
+
+    monkeypatch.setattr(asyncio, "sleep", dying)
+    provider.script = Script(status=500)
+
+    assert isinstance(await Caller(asks()).ended(), asyncio.CancelledError)
+    span = await telemetry.span()
+    assert cancel_of(span.attributes or {}) == internal("openai")
 
 
 async def test_deadline_in_the_routers(

@@ -768,6 +768,31 @@ async def test_cancel_between_chunks_counts_from_the_drivers_first() -> None:
     assert task.cancelled()
 
 
+async def test_generator_that_began_with_a_count_which_was_taken_back_since() -> None:
+    """What is counted from sinks with it: else the next cancel, the caller's own, is none."""
+
+    @decorate
+    async def stream() -> AsyncGenerator[None, None]:
+        yield
+        yield
+        await asyncio.get_running_loop().create_future()
+
+    async def consume() -> None:
+        chunks = stream()
+        task = asyncio.current_task()
+        assert task is not None
+        await leave_stale_count()
+        await anext(chunks)
+        task.uncancel()
+        await anext(chunks)
+        task.cancel()
+        await anext(chunks)
+
+    task = asyncio.create_task(consume())
+    await asyncio.wait([task])
+    assert task.cancelled()
+
+
 async def test_dropped_generator_is_closed_by_the_loop() -> None:
     ending: list[str] = []
     closed = asyncio.Event()

@@ -629,6 +629,33 @@ class TestGuard:
         assert not served.task.cancelled()
         assert over == [1]  # the one of before, and nothing of the guard's
 
+    async def test_task_that_was_told_before_and_hears_of_it_in_the_application_is_left_alone(
+        self, telemetry: Telemetry, provider: FakeProvider
+    ) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            served.task.cancel()  # delivered where the application first waits
+            await CancellationMiddleware(streaming)(scope, receive, send)
+
+        async def streaming(_: Scope, receive: Receive, send: Send) -> None:
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.sleep(0)
+            await send(start())
+            async for _chunk in await chat(provider, "openai", stream=True):
+                await send(piece(b"piece", more=True))
+            over.append(1)
+
+        over: list[int] = []
+        provider.script = Script(hang_at=2)
+        served = Served(app)
+        exchange = await silent(provider)
+        await served.has_sent(2)
+        served.leave()
+        await asyncio.sleep(GRACE)
+        exchange.release()
+
+        assert await served.ended() is None
+        assert over
+
     async def test_servers_cancel_goes_on_where_the_application_took_an_old_one_back(
         self, telemetry: Telemetry, provider: FakeProvider
     ) -> None:
