@@ -1,6 +1,7 @@
 """Azure's handlers: the caller's cancel comes out as it went in, an internal one as an error."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
@@ -16,8 +17,8 @@ from litellm_cancel_otel._contract import semconv as sc
 from litellm_cancel_otel._demo.fakes import FakeProvider, Script, litellm_kwargs
 from litellm_cancel_otel._demo.fakes.board import Board
 from support.calling import MESSAGES, Caller, arguments, chat, silent, streamed_or_not
-from support.cancelling import leave_stale_count
-from support.telemetry import OLD, Telemetry, external, internal
+from support.cancels import leave_stale_count
+from support.telemetry import OLD, Telemetry, cancel_of, external, internal
 from support.transports import Dying, session
 
 sdk: Any = litellm
@@ -175,6 +176,34 @@ async def test_internal_cancel_is_retried(
 
     assert await caller.ended() is None
     assert telemetry.outcomes() == {"cancelled": 1, "completed": 1}
+
+
+async def test_cancel_between_two_retries_of_an_internal_cancel(
+    telemetry: Telemetry,
+    provider: FakeProvider,
+    dying: Dying,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The retries are one call, which begins after the cancel; it is cancelled in its backoff."""
+    sleep = asyncio.sleep
+
+    async def told(delay: float, result: Any = None) -> Any:
+        if sys._getframe(1).f_globals["__name__"].startswith("tenacity"):
+            caller.task.cancel()
+        return await sleep(delay, result)
+
+    monkeypatch.setattr(asyncio, "sleep", told)
+    provider.script = Script(hang_at="before_first_chunk")
+    dying.place, dying.times = "body", 1
+    caller = Caller(chat(provider, "azure", num_retries=2))
+    await provider.next_exchange()
+    provider.script = Script(status=500)
+
+    assert isinstance(await caller.ended(), asyncio.CancelledError)
+    assert caller.around.passed_on
+    await telemetry.settled()
+    cancels = [cancel_of(span.attributes or {}) for span in telemetry.spans]
+    assert cancels == [internal("azure"), external(phase="backoff")]
 
 
 def router(provider: FakeProvider) -> Any:

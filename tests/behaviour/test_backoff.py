@@ -6,11 +6,14 @@ from typing import Any
 
 import litellm
 import pytest
+from litellm.integrations.custom_logger import CustomLogger
 
 from litellm_cancel_otel._contract import semconv as sc
 from litellm_cancel_otel._demo.fakes import FakeProvider, Script, litellm_kwargs
 from support.calling import MESSAGES, Caller, chat, streamed_or_not
-from support.telemetry import Telemetry, cancel_of, external
+from support.cancels import leave_stale_count
+from support.telemetry import Telemetry, cancel_of, external, internal
+from support.transports import dies
 
 sdk: Any = litellm
 pytestmark = pytest.mark.every_loop
@@ -110,6 +113,27 @@ async def test_cancelled_in_the_routers(
     assert times == 1
 
 
+async def test_cancel_in_the_routers_that_nobody_asked_for(
+    telemetry: Telemetry, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An old cancel of the task's says nothing of this one."""
+    sleep = asyncio.sleep
+
+    async def dying(delay: float, result: Any = None) -> Any:
+        return await (dies() if delay >= _LONG else sleep(delay, result))
+
+    async def asks() -> Any:
+        await leave_stale_count()
+        return await router(provider).acompletion("mine", messages=MESSAGES)
+
+    monkeypatch.setattr(asyncio, "sleep", dying)
+    provider.script = Script(status=500)
+
+    assert isinstance(await Caller(asks()).ended(), asyncio.CancelledError)
+    span = await telemetry.span()
+    assert cancel_of(span.attributes or {}) == internal("openai")
+
+
 async def test_deadline_in_the_routers(
     telemetry: Telemetry, provider: FakeProvider, sleeps: Sleeps
 ) -> None:
@@ -142,3 +166,86 @@ async def test_gives_up_by_itself(
 
     assert telemetry.outcomes() == {"error": 1}
     assert telemetry.spans == []
+
+
+class Mourner(CustomLogger):
+    """A failure hook that takes its time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._begun = asyncio.Event()
+
+    async def async_log_failure_event(self, *_: Any, **__: Any) -> None:
+        self._begun.set()
+        await asyncio.Event().wait()
+
+    async def begun(self) -> None:
+        async with asyncio.timeout(5):
+            await self._begun.wait()
+
+
+@pytest.fixture
+def mourner(monkeypatch: pytest.MonkeyPatch) -> Mourner:
+    mourner = Mourner()
+    monkeypatch.setattr(litellm, "callbacks", [mourner])
+    return mourner
+
+
+@pytest.mark.parametrize(
+    ("retries", "phase"),
+    [
+        ({}, "request"),
+        ({"num_retries": 0}, "request"),
+        ({"num_retries": 1}, "backoff"),
+        ({"retry_policy": {"InternalServerErrorRetries": 1}}, "backoff"),
+    ],
+    ids=["none", "0", "1", "policy"],
+)
+@streamed_or_not
+async def test_failure_hook_is_part_of_the_backoff_only_where_one_may_follow(
+    telemetry: Telemetry,
+    provider: FakeProvider,
+    mourner: Mourner,
+    retries: dict[str, Any],
+    phase: str,
+    stream: bool,
+) -> None:
+    provider.script = Script(status=500)
+    caller = Caller(chat(provider, "openai", stream=stream, **retries))
+    await mourner.begun()
+
+    caller.task.cancel()
+
+    assert isinstance(await caller.ended(), asyncio.CancelledError)
+    assert caller.around.passed_on
+    await telemetry.assert_one(external(phase=phase))
+
+
+async def test_retries_that_litellm_makes_of_every_call(
+    telemetry: Telemetry,
+    provider: FakeProvider,
+    mourner: Mourner,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(litellm, "num_retries", 1)
+    provider.script = Script(status=500)
+    caller = Caller(chat(provider, "openai"))
+    await mourner.begun()
+
+    caller.task.cancel()
+
+    await caller.ended()
+    await telemetry.assert_one(external(phase="backoff"))
+
+
+async def test_failure_hook_in_the_routers(
+    telemetry: Telemetry, provider: FakeProvider, mourner: Mourner
+) -> None:
+    provider.script = Script(status=500)
+    caller = Caller(router(provider).acompletion("mine", messages=MESSAGES))
+    await mourner.begun()
+
+    caller.task.cancel()
+
+    assert isinstance(await caller.ended(), asyncio.CancelledError)
+    await telemetry.assert_one(external(phase="backoff"))

@@ -27,7 +27,7 @@ from support.calling import (
     silent,
     streamed_or_not,
 )
-from support.cancelling import leave_stale_count
+from support.cancels import leave_stale_count
 from support.telemetry import Telemetry, external
 
 sdk: Any = litellm

@@ -3,16 +3,24 @@
 import asyncio
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import litellm
 import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
 
+from litellm_cancel_otel import CancelTelemetry
+from litellm_cancel_otel._calls.description import Known
+from litellm_cancel_otel._calls.upstream import Upstream
 from litellm_cancel_otel._contract.faults import Faults
+from litellm_cancel_otel._contract.settings import PREFIX
 from litellm_cancel_otel._demo.fakes import FakeProvider, Script
 from litellm_cancel_otel._seams import calls, facts, streams, upstream
 from support.calling import Caller, chat, silent, streamed_or_not
+from support.recording import FACTS
 from support.telemetry import OLD, Telemetry
 
 sdk: Any = litellm
@@ -200,6 +208,81 @@ def test_log_handler_that_fails_stops_nothing(monkeypatch: pytest.MonkeyPatch) -
     faults.note("a place", ValueError())
 
     assert faults.counts == {"a place": 1}
+
+
+class Raises(logging.Handler):
+    """A log handler of the application's that fails."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.met: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.met.append(record.getMessage())
+        raise Planted
+
+
+@pytest.fixture
+def raising() -> Iterator[Raises]:
+    handler = Raises()
+    logger = logging.getLogger("litellm_cancel_otel")
+    logger.addHandler(handler)
+    yield handler
+    logger.removeHandler(handler)
+
+
+class TestLogHandlerThatRaises:
+    """Whatever the package has to say, who creates it, or runs a loop, does not notice."""
+
+    def test_variables(self, raising: Raises, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv(f"{PREFIX}GARD", "off")
+        monkeypatch.setenv(f"{PREFIX}MAX_MODELS", "many")
+        CancelTelemetry(
+            tracer_provider=TracerProvider(), meter_provider=MeterProvider(shutdown_on_exit=False)
+        ).close()
+
+        unknown, unfit = raising.met
+        assert "is no setting" in unknown
+        assert "the default 100 holds" in unfit
+
+    def test_seam_that_is_missing(self, raising: Raises, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delattr(litellm, "arerank")
+        with Telemetry() as telemetry:
+            assert len(telemetry.callback.missing_seams) == 1
+
+        assert "litellm.arerank" in raising.met[0]
+
+    def test_socket_that_cannot_be_served(self, raising: Raises, tmp_path: Path) -> None:
+        with Telemetry(top_socket=str(tmp_path / "nowhere" / "top")):
+            pass
+
+        assert "cannot be served" in raising.met[0]
+
+    async def test_providers_response_whose_close_is_given_up(self, raising: Raises) -> None:
+        class Hangs:
+            def is_closed(self) -> bool:
+                return False
+
+            def is_read(self) -> bool:
+                return False
+
+            async def close(self) -> None:
+                await asyncio.Event().wait()
+
+        told: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        with Telemetry(close_timeout=0.01) as telemetry:
+            guard, upstream = telemetry.tracker.guard, Upstream(None, None)
+            assert guard is not None
+            upstream.connection = Hangs()
+            call = telemetry.tracker.begin(Known(FACTS))
+            guard.close_upstream(call, upstream)
+            (closing,) = guard._closing
+            await asyncio.wait([closing])
+
+            assert closing.exception() is None
+        assert told == []
+        assert "given up" in raising.met[0]
 
 
 class TestUnknownLiteLLM:

@@ -3,8 +3,10 @@
 import gc
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from opentelemetry.context import Context
@@ -14,8 +16,10 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from litellm_cancel_otel._contract import semconv as sc
 from litellm_cancel_otel._contract.faults import Faults
 from litellm_cancel_otel._contract.records import Outcome, Verdict
+from litellm_cancel_otel._telemetry import board as boards
 from litellm_cancel_otel._telemetry.board import _BOARDS
 from litellm_cancel_otel._telemetry.instruments import Instruments
+from litellm_cancel_otel._tracking.tracker import _LateNote
 from support.forking import in_child
 from support.recording import ENDING, FACTS, TIMES
 from support.telemetry import Telemetry
@@ -128,56 +132,66 @@ def test_totals_are_the_parents_also_of_one_that_closed() -> None:
     assert in_child(child) == [[], 1, 0]
 
 
-def test_lock_that_was_held_at_the_fork_holds_up_nobody(telemetry: Telemetry) -> None:
-    """Another thread may be counting at that moment; in the child it is no more."""
-    board = telemetry.tracker.recorder.instruments._board
+@contextmanager
+def held_by_another_thread(lock: Any) -> Iterator[None]:
+    """Hold a lock meanwhile: a child that is forked now has it held by nobody, for ever."""
     held, over = threading.Event(), threading.Event()
 
-    def counts() -> None:
-        with board.lock:
+    def holds() -> None:
+        with lock:
             held.set()
             over.wait()
 
+    thread = threading.Thread(target=holds)
+    thread.start()
+    try:
+        assert held.wait(10)
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_totals_that_another_thread_was_adding_to(telemetry: Telemetry) -> None:
     def child() -> list[int]:
         instruments = telemetry.tracker.recorder.instruments
         instruments.count(instruments.key(FACTS), Outcome.COMPLETED)
         opened(telemetry)
         return [telemetry.outcomes()["completed"], telemetry.open_streams()]
 
-    thread = threading.Thread(target=counts)
-    thread.start()
-    try:
-        assert held.wait(10)
-        said = in_child(child)
-    finally:
-        over.set()
-        thread.join()
-
-    assert said == [1, 1]
+    with held_by_another_thread(telemetry.tracker.recorder.instruments._board.lock):
+        assert in_child(child) == [1, 1]
 
 
-def test_telemetry_that_another_thread_was_making_at_the_fork_holds_up_nobody(
-    telemetry: Telemetry,
-) -> None:
-    from litellm_cancel_otel._telemetry import board as boards
-
-    held, over = threading.Event(), threading.Event()
-
-    def makes() -> None:
-        with boards._creating:
-            held.set()
-            over.wait()
-
+def test_telemetry_that_another_thread_was_making(telemetry: Telemetry) -> None:
     def child() -> bool:
         provider = MeterProvider()
         Instruments(provider, "1", Faults(), max_models=2)
         return id(provider) in _BOARDS
 
-    thread = threading.Thread(target=makes)
-    thread.start()
-    try:
-        assert held.wait(10)
+    with held_by_another_thread(boards._creating):
         assert in_child(child) is True
-    finally:
-        over.set()
-        thread.join()
+
+
+def test_note_that_another_thread_was_settling(telemetry: Telemetry) -> None:
+    def child() -> int:
+        call = opened(telemetry)
+        call.dropped()
+        telemetry.tracker.notes.settle()
+        return len(telemetry.spans)
+
+    with held_by_another_thread(telemetry.tracker.notes._settling):
+        assert in_child(child) == 1
+
+
+def test_note_of_the_parents_is_the_parents_alone(telemetry: Telemetry) -> None:
+    late = telemetry.tracker.recorder.record(OPEN, Context())
+    assert late is not None
+    telemetry.tracker.notes._left.append(_LateNote(late, 15.0))  # no thread is woken for it
+
+    def child() -> dict[str, int]:
+        telemetry.tracker.notes.settle()
+        return told(telemetry)
+
+    assert in_child(child) == {"spans": 0, "closes": 0, "tokens": 0}
+    assert told(telemetry) == {"spans": 1, "closes": 1, "tokens": 0}

@@ -338,6 +338,34 @@ class TestDrop:
         await telemetry.assert_one(external("abandoned", "request", "gc", "gc"))
 
 
+class TestGone:
+    @pytest.mark.settings(orphan_grace=0.005)
+    async def test_stream_that_an_application_keeps_and_leaves_in_peace(
+        self, telemetry: Telemetry, provider: FakeProvider
+    ) -> None:
+        """Its driver has not failed; but nobody is there any more to whom it could matter."""
+
+        async def app(scope: Any, receive: Receive, send: Send) -> None:
+            kept.append(await chat(provider, "openai", stream=True))
+            await anext(kept[0])
+            while (await receive())["type"] != "http.disconnect":
+                pass
+
+        kept: list[Any] = []
+        provider.script = Script(hang_at=2)
+        served = Served(CancellationMiddleware(app))
+        exchange = await silent(provider)
+        await served.has_asked(2)
+        served.leave()
+        assert await served.ended() is None
+
+        await exchange.wait_closed()
+        await telemetry.assert_one(
+            external("client_disconnect", "streaming", "asgi_receive", "guard")
+        )
+        assert actions(telemetry)["closed_orphan"] == 1
+
+
 class TestDetached:
     async def test_drain_of_a_gone_client_is_left_alone(
         self, telemetry: Telemetry, provider: FakeProvider

@@ -29,7 +29,7 @@ from litellm_cancel_otel.handling import (
     asyncio_error_context,
     handle_asyncio_errors,
 )
-from support.cancelling import leave_stale_count
+from support.cancels import leave_stale_count
 
 handle = AsyncioErrorHandler.handle_asyncio_exception
 Call = Callable[[], Coroutine[Any, Any, object]]
@@ -246,7 +246,7 @@ async def test_context_manager_gives_the_context() -> None:
         assert context.since == 1
 
 
-@pytest.mark.parametrize("way", ["context", "decorator"])
+@pytest.mark.parametrize("way", ["context", "decorator", "handler"])
 async def test_cancel_asked_for_and_not_yet_delivered_is_the_callers(way: str) -> None:
     work = asyncio.get_running_loop().create_future
 
@@ -254,6 +254,11 @@ async def test_cancel_asked_for_and_not_yet_delivered_is_the_callers(way: str) -
         await work()
 
     decorated = handle_asyncio_errors("azure", AzureOpenAIError)(waits)
+    ways = {
+        "context": lambda: in_context(waits),
+        "decorator": decorated,
+        "handler": lambda: by_handler(waits),
+    }
     thrown: list[BaseException] = []
 
     async def run() -> None:
@@ -261,7 +266,7 @@ async def test_cancel_asked_for_and_not_yet_delivered_is_the_callers(way: str) -
         assert task is not None
         task.cancel("jane pressed stop")
         try:
-            await (in_context(waits) if way == "context" else decorated())
+            await ways[way]()
         except BaseException as exc:
             thrown.append(exc)
             raise
@@ -755,6 +760,31 @@ async def test_cancel_between_chunks_counts_from_the_drivers_first() -> None:
         await anext(chunks)
         task = asyncio.current_task()
         assert task is not None
+        task.cancel()
+        await anext(chunks)
+
+    task = asyncio.create_task(consume())
+    await asyncio.wait([task])
+    assert task.cancelled()
+
+
+async def test_generator_that_began_with_a_count_which_was_taken_back_since() -> None:
+    """What is counted from sinks with it: else the next cancel, the caller's own, is none."""
+
+    @decorate
+    async def stream() -> AsyncGenerator[None, None]:
+        yield
+        yield
+        await asyncio.get_running_loop().create_future()
+
+    async def consume() -> None:
+        chunks = stream()
+        task = asyncio.current_task()
+        assert task is not None
+        await leave_stale_count()
+        await anext(chunks)
+        task.uncancel()
+        await anext(chunks)
         task.cancel()
         await anext(chunks)
 

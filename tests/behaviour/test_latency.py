@@ -11,6 +11,7 @@ from litellm_cancel_otel._contract import semconv as sc
 from litellm_cancel_otel._contract.records import Signal
 from litellm_cancel_otel._demo.fakes import FakeProvider, Script
 from support.calling import Caller, chat, silent
+from support.streams import Answers
 from support.telemetry import Telemetry
 
 by_hand = pytest.mark.settings(watchdog=False, guard=False)
@@ -164,6 +165,37 @@ async def test_call_that_a_taken_back_cancel_left_alone_has_no_times(
 
     assert telemetry.outcomes() == {"error": 1}
     assert telemetry.points(sc.TIME_TO_CANCEL) == telemetry.points(sc.TO_FINALLY) == []
+
+
+@by_hand
+async def test_cancel_that_the_stream_answered_is_no_beginning_of_its_close(
+    telemetry: Telemetry, clock: Clock, provider: FakeProvider
+) -> None:
+    async def reads() -> None:
+        stream = await chat(provider, "openai", stream=True)
+        stream.completion_stream = answers = Answers(stream.completion_stream)
+        asked.append(answers)
+        begun.set()
+        await anext(stream)
+        task = asyncio.current_task()
+        assert task is not None
+        task.uncancel()
+        clock.now = 120.0
+        await stream.aclose()
+
+    asked: list[Answers] = []
+    begun = asyncio.Event()
+    caller = Caller(reads(), text=False)
+    await begun.wait()
+    await asked[0].waits.wait()
+    clock.now = 110.0
+    caller.task.cancel()
+    assert await caller.ended() is None
+    await provider.wait_idle()
+    await telemetry.settled()
+
+    assert seconds(telemetry, sc.TO_FINALLY) == 0.0
+    assert seconds(telemetry, sc.TIME_TO_CANCEL) == 20.0
 
 
 @by_hand

@@ -102,6 +102,50 @@ def test_closing_puts_back_only_what_is_ours() -> None:
     assert said.split() == ["True"]
 
 
+CALLS = """
+def ask():
+    answer = asyncio.run(litellm.acompletion(model="gpt-4o", messages=[], mock_response="hello"))
+    return answer.choices[0].message.content
+"""
+
+
+def test_closing_leaves_the_code_that_another_has_put_into_an_entry_point_since() -> None:
+    said = alone(
+        CALLS
+        + """
+import litellm_cancel_otel
+telemetry = litellm_cancel_otel.CancelTelemetry()
+theirs = litellm.acompletion.__code__.replace(co_name="theirs")
+litellm.acompletion.__code__ = theirs
+telemetry.close()
+print(litellm.acompletion.__code__ is theirs, ask())
+        """
+    )
+
+    assert said.split() == ["True", "hello"]
+
+
+def test_closing_leaves_what_another_has_put_behind_litellms_decorator_since() -> None:
+    said = alone(
+        CALLS
+        + """
+import litellm_cancel_otel
+from litellm_cancel_otel._seams.calls import _chain, _decorated
+telemetry = litellm_cancel_otel.CancelTelemetry()
+(cell,) = [cell for one in _chain(litellm.acompletion) for cell in _decorated(one)]
+ours = cell.cell_contents
+async def theirs(*args, **kwargs):
+    print("theirs")
+    return await ours(*args, **kwargs)
+cell.cell_contents = theirs
+telemetry.close()
+print(cell.cell_contents is theirs, ask())
+        """
+    )
+
+    assert said.split() == ["theirs", "True", "hello"]
+
+
 def test_closing_twice_is_no_fault() -> None:
     telemetry = CancelTelemetry()
     telemetry.close()

@@ -33,7 +33,7 @@ from litellm_cancel_otel._demo.fakes import (
     litellm_kwargs,
 )
 from support.calling import arguments, chat, silent
-from support.cancelling import leave_stale_count
+from support.cancels import leave_stale_count
 from support.hosts import (
     END,
     GONE,
@@ -42,6 +42,7 @@ from support.hosts import (
     Unmapped,
     both_ways,
     every_loop,
+    held,
     never,
     nowhere,
     others,
@@ -576,14 +577,41 @@ class TestGuard:
         assert await served.ended() is None
         assert answers
 
+    async def test_call_of_another_loop_does_not_stop_a_request_that_waits_for_its_client(
+        self, telemetry: Telemetry, provider: FakeProvider
+    ) -> None:
+        async def ask() -> None:
+            await sdk.acompletion(**arguments(provider, "openai"))
+            await aclose_litellm_clients()
+
+        async def app(_: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            await send(start())
+            asking = asyncio.create_task(asyncio.to_thread(lambda: asyncio.run(ask())))
+            await send(piece(b"piece", more=True))
+            over.append(await asking)
+
+        over: list[None] = []
+        taken = asyncio.Event()
+        provider.script = Script(hang_at="before_headers")
+        served = Served(held(CancellationMiddleware(app), taken))
+        exchange = await silent(provider)
+        served.leave()
+        await asyncio.sleep(GRACE)
+        exchange.release()
+        taken.set()
+
+        assert await served.ended() is None
+        assert over == [None]
+
     @every_loop
     async def test_its_cancel_does_not_reach_a_server_whose_task_was_told_before(
         self, telemetry: Telemetry, provider: FakeProvider
     ) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            task = await leave_stale_count()
+            await leave_stale_count()
             await CancellationMiddleware(streaming)(scope, receive, send)
-            over.append(task.cancelling())
+            over.append(served.task.cancelling())
 
         async def streaming(_: Scope, receive: Receive, send: Send) -> None:
             await send(start())
@@ -600,6 +628,33 @@ class TestGuard:
         assert await served.ended() is None
         assert not served.task.cancelled()
         assert over == [1]  # the one of before, and nothing of the guard's
+
+    async def test_task_that_was_told_before_and_hears_of_it_in_the_application_is_left_alone(
+        self, telemetry: Telemetry, provider: FakeProvider
+    ) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            served.task.cancel()  # delivered where the application first waits
+            await CancellationMiddleware(streaming)(scope, receive, send)
+
+        async def streaming(_: Scope, receive: Receive, send: Send) -> None:
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.sleep(0)
+            await send(start())
+            async for _chunk in await chat(provider, "openai", stream=True):
+                await send(piece(b"piece", more=True))
+            over.append(1)
+
+        over: list[int] = []
+        provider.script = Script(hang_at=2)
+        served = Served(app)
+        exchange = await silent(provider)
+        await served.has_sent(2)
+        served.leave()
+        await asyncio.sleep(GRACE)
+        exchange.release()
+
+        assert await served.ended() is None
+        assert over
 
     async def test_servers_cancel_goes_on_where_the_application_took_an_old_one_back(
         self, telemetry: Telemetry, provider: FakeProvider
@@ -634,9 +689,9 @@ class TestGuard:
         self, telemetry: Telemetry, provider: FakeProvider
     ) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            task = await leave_stale_count()
+            await leave_stale_count()
             await CancellationMiddleware(streaming)(scope, receive, send)
-            over.append(task.cancelling())
+            over.append(served.task.cancelling())
 
         async def streaming(_: Scope, receive: Receive, send: Send) -> None:
             await send(start())

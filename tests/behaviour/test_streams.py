@@ -9,9 +9,13 @@ from typing import Any
 import litellm
 import pytest
 
+from litellm_cancel_otel._calls.description import Known
 from litellm_cancel_otel._contract import semconv as sc
 from litellm_cancel_otel._demo.fakes import Ending, FakeProvider, HangAt, Script, Wire
+from litellm_cancel_otel._seams.streams import watch_result
 from support.calling import Caller, chat, every_provider, silent
+from support.recording import FACTS
+from support.streams import Answers
 from support.telemetry import OLD, Telemetry, assert_in_order, events, external
 
 sdk: Any = litellm
@@ -325,6 +329,87 @@ async def test_chunks_are_counted_as_delivered(
     span = await telemetry.span()
 
     assert (span.attributes or {})[sc.CHUNKS] == caller.chunks
+
+
+@pytest.mark.settings(spans="all")
+async def test_chunk_by_which_a_cancel_is_answered_counts(
+    telemetry: Telemetry, provider: FakeProvider
+) -> None:
+    async def opened() -> Any:
+        stream = await chat(provider, "openai", stream=True)
+        answers.append(Answers(stream.completion_stream))
+        stream.completion_stream = answers[0]
+        begun.set()
+        return stream
+
+    answers: list[Answers] = []
+    begun = asyncio.Event()
+    caller = Caller(opened())
+    await begun.wait()
+    await answers[0].waits.wait()
+    caller.task.cancel()
+    assert await caller.ended() is None
+
+    assert caller.task.result() == provider.script.text
+    span = await telemetry.span()
+    assert (span.attributes or {})[sc.CHUNKS] == caller.chunks
+
+
+async def test_chunk_by_which_a_generator_answers_an_exception_counts(
+    telemetry: Telemetry,
+) -> None:
+    """The stream goes on; a cancel later is none while it is closed."""
+
+    async def steered() -> AsyncIterator[str]:
+        try:
+            yield "first"
+        except ValueError:
+            yield "second"
+        yield "third"
+        await asyncio.Event().wait()
+
+    async def reads() -> None:
+        assert await anext(stream) == "first"
+        assert await stream.athrow(ValueError) == "second"
+        counted.append(call.progress.chunks)
+        assert await anext(stream) == "third"
+        waits.set()
+        await anext(stream)
+
+    counted: list[int] = []
+    waits = asyncio.Event()
+    call = telemetry.tracker.begin(Known(FACTS))
+    stream = watch_result(steered(), call)
+    caller = Caller(reads())
+    async with asyncio.timeout(5):
+        await waits.wait()
+    caller.task.cancel()
+
+    assert isinstance(await caller.ended(), asyncio.CancelledError)
+    assert counted == [2]
+    await telemetry.assert_one(external(phase="streaming"), **{sc.CHUNKS: 3})
+
+
+async def test_cancel_asked_for_before_it_is_opened_and_not_yet_delivered(
+    telemetry: Telemetry,
+) -> None:
+    """It is no old one that says nothing: it will end the stream."""
+
+    async def waits() -> AsyncIterator[None]:
+        await asyncio.Event().wait()
+        yield
+
+    async def asks() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await anext(watch_result(waits(), telemetry.tracker.begin(Known(FACTS))))
+
+    caller = Caller(asks())
+
+    assert isinstance(await caller.ended(), asyncio.CancelledError)
+    assert caller.around.passed_on
+    await telemetry.assert_one(external())
 
 
 async def test_stream_is_open_until_it_ends(telemetry: Telemetry, provider: FakeProvider) -> None:

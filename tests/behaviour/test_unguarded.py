@@ -15,6 +15,7 @@ from litellm_cancel_otel._calls.unguarded import UNGUARDED
 from litellm_cancel_otel._contract import semconv as sc
 from litellm_cancel_otel._demo.fakes import Exchange, FakeProvider, Script
 from support.calling import chat, silent, text_of
+from support.hosts import held
 from support.telemetry import Telemetry
 
 pytestmark = [pytest.mark.every_loop, pytest.mark.settings(disconnect_grace=0.0)]
@@ -39,9 +40,17 @@ class Answer:
 
     async def send(self, send: Send) -> None:
         """Pass the answer on, as the body of a response that has begun."""
+        await self.pass_on(await self.ask(), send)
+
+    async def ask(self) -> Any:
+        """Open the stream."""
+        return await chat(self._provider, "openai", stream=True, **self._more)
+
+    async def pass_on(self, stream: Any, send: Send) -> None:
+        """Send what the stream gives, and save it."""
         pieces: list[str] = []
         try:
-            async for chunk in await chat(self._provider, "openai", stream=True, **self._more):
+            async for chunk in stream:
                 pieces.append(text_of(chunk))
                 await send(piece(pieces[-1].encode(), more=True))
         except BaseException as exc:
@@ -150,6 +159,22 @@ async def test_inner_block_does_not_end_the_outer_one(
     await assert_goes_on(app, answer, telemetry, provider)
 
 
+async def test_block_in_which_an_older_call_is_read(
+    telemetry: Telemetry, provider: FakeProvider
+) -> None:
+    """The call is not left alone by itself: the request is, for as long as it is in the block."""
+    answer = Answer(provider)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send(start())
+        stream = await answer.ask()
+        with unguarded():
+            await answer.pass_on(stream, send)
+
+    await assert_goes_on(app, answer, telemetry, provider)
+
+
 @pytest.mark.usefixtures("telemetry")
 async def test_block_that_is_over_says_nothing(provider: FakeProvider) -> None:
     answer = Answer(provider)
@@ -165,6 +190,60 @@ async def test_block_that_is_over_says_nothing(provider: FakeProvider) -> None:
 async def test_metadata_of_one_call(telemetry: Telemetry, provider: FakeProvider) -> None:
     answer = Answer(provider, metadata=GO_ON)
     await assert_goes_on(answer.within(nullcontext), answer, telemetry, provider)
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["opened_first", "opened_last"])
+async def test_metadata_of_the_one_of_two_calls_that_is_read(
+    telemetry: Telemetry, provider: FakeProvider, first: bool
+) -> None:
+    """The other one would let the request be stopped, if that waited for it."""
+    answer = Answer(provider, metadata=GO_ON)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send(start())
+        if first:
+            stream = await answer.ask()
+        others.append(await chat(provider, "anthropic", stream=True))
+        if not first:
+            stream = await answer.ask()
+        await answer.pass_on(stream, send)
+
+    others: list[Any] = []
+    provider.script = Script(hang_at=2)
+    served = Served(CancellationMiddleware(app))
+    hanging = [await silent(provider), await silent(provider)]
+    await served.has_sent(3)
+    served.leave()
+    await the_guard_has_passed()
+    assert all(exchange.hanging for exchange in hanging)
+    for exchange in hanging:
+        exchange.release()
+
+    assert await served.ended() is None
+    assert answer.saved == provider.script.text
+    assert answer.unwound == []
+    await others[0].aclose()
+
+
+async def test_metadata_of_a_call_whose_request_waits_for_its_client(
+    telemetry: Telemetry, provider: FakeProvider
+) -> None:
+    """It is the request's only call: there is none for whose sake it is to be stopped."""
+    answer = Answer(provider, metadata=GO_ON)
+
+    taken = asyncio.Event()
+    app = CancellationMiddleware(answer.within(nullcontext))
+    served = Served(held(app, taken))
+    await served.has_sent(2)
+    served.leave()
+    await the_guard_has_passed()
+    taken.set()
+
+    assert await served.ended() is None
+    assert answer.saved == provider.script.text
+    assert answer.unwound == []
+    assert closed_by_guard(telemetry) == []
 
 
 @pytest.mark.usefixtures("telemetry")

@@ -3,11 +3,13 @@
 import asyncio
 import math
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
 import anyio
+import httpx
+import litellm
 import pytest
 import uvicorn
 from fastapi import FastAPI, Request
@@ -23,8 +25,11 @@ from litellm_cancel_otel._calls.description import Known
 from litellm_cancel_otel._contract import semconv as sc
 from litellm_cancel_otel._demo.fakes import FakeProvider, Script
 from support.calling import Caller, chat, silent
+from support.cancels import leave_stale_count
+from support.streams import Silence
 from support.telemetry import Telemetry, external
 from support.ticking import FACTS
+from support.transports import SlowToClose
 
 
 def said(span: ReadableSpan, name: str) -> Any:
@@ -247,38 +252,129 @@ class TestServer:
         assert said(await telemetry.span(), sc.SOURCE) == "task_cancel"
 
 
-class TestDeadlineThatUnwinds:
-    async def test_stream_that_is_opened_meanwhile(
-        self, telemetry: Telemetry, provider: FakeProvider
-    ) -> None:
-        streams: list[Any] = []
+Act = Callable[[], Awaitable[None]]
 
-        async def told() -> None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(None) as deadline:
-                    expire.append(deadline)
-                    try:
-                        waits.set()
-                        await asyncio.Event().wait()
-                    finally:
-                        streams.append(await chat(provider, "openai", stream=True))
+
+async def by_deadline(act: Act) -> None:
+    """Act while a deadline of asyncio's unwinds, which then takes its cancel back."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(0):
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await act()
+
+
+async def by_scope(act: Act) -> None:
+    """Act while a cancelled scope of anyio's unwinds, which then takes its cancel back."""
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await act()
+
+
+@pytest.mark.parametrize("unwinding", [by_deadline, by_scope])
+class TestUnwinding:
+    """What is done meanwhile begins with a count that is too high, and that sinks later."""
+
+    @pytest.mark.parametrize("chunks", [0, 1])
+    async def test_stream_that_is_opened_meanwhile_and_read_later(
+        self,
+        telemetry: Telemetry,
+        provider: FakeProvider,
+        unwinding: Callable[[Act], Awaitable[None]],
+        chunks: int,
+    ) -> None:
+        """It may have given a chunk meanwhile: then nobody takes it over later."""
+
+        async def reads() -> None:
+            await unwinding(opens)
             async for _ in streams[0]:
                 begun.set()
 
-        expire: list[asyncio.Timeout] = []
-        waits, begun = asyncio.Event(), asyncio.Event()
-        provider.script = Script(hang_at=2)
-        caller = Caller(told())
-        await waits.wait()
-        expire[0].reschedule(asyncio.get_running_loop().time())
+        async def opens() -> None:
+            streams.append(await chat(provider, "openai", stream=True))
+            for _ in range(chunks):
+                await anext(streams[0])
+
+        streams: list[Any] = []
+        begun = asyncio.Event()
+        provider.script = Script(hang_at=3)
+        caller = Caller(reads())
         exchange = await silent(provider)
         async with asyncio.timeout(5):
             await begun.wait()
         caller.task.cancel()
 
         assert isinstance(await caller.ended(), asyncio.CancelledError)
+        assert caller.around.passed_on
         await exchange.wait_closed()
         await telemetry.assert_one(external(phase="streaming"))
+
+    async def test_stream_that_is_read_meanwhile_and_closed_later(
+        self,
+        telemetry: Telemetry,
+        provider: FakeProvider,
+        monkeypatch: pytest.MonkeyPatch,
+        unwinding: Callable[[Act], Awaitable[None]],
+    ) -> None:
+        async def closes() -> None:
+            await unwinding(reads)
+            await streams[0].aclose()
+
+        async def reads() -> None:
+            streams.append(await chat(provider, "openai", stream=True))
+            await anext(streams[0])
+
+        streams: list[Any] = []
+        provider.script = Script(hang_at=2)
+        transport = SlowToClose()
+        async with httpx.AsyncClient(transport=transport) as client:
+            monkeypatch.setattr(litellm, "aclient_session", client)
+            caller = Caller(closes())
+            exchange = await silent(provider)
+            await transport.closing.wait()
+            caller.task.cancel()
+
+            assert isinstance(await caller.ended(), asyncio.CancelledError)
+            transport.let.set()
+        await exchange.wait_closed()
+        await telemetry.assert_one(external(phase="closing"))
+
+
+@pytest.mark.every_loop
+@pytest.mark.parametrize("stale", [False, True], ids=["first_is_new", "first_was_told_before"])
+async def test_second_of_two_that_wait_for_a_chunk_is_told_to_stop(
+    telemetry: Telemetry, provider: FakeProvider, stale: bool
+) -> None:
+    """The first one drives the stream; what it was told before says nothing of the second."""
+
+    async def waits() -> None:
+        if stale:
+            await leave_stale_count()
+        await anext(stream)
+        stream.completion_stream = silence
+        await anext(stream)
+
+    provider.script = Script(hang_at=2)
+    stream = await chat(provider, "openai", stream=True)
+    exchange = await silent(provider)
+    silence = Silence()
+    first = Caller(waits())
+    await silence.asked(1)
+    second = Caller(anext(stream), text=False)
+    await silence.asked(2)
+    second.task.cancel()
+
+    assert isinstance(await second.ended(), asyncio.CancelledError)
+    assert second.around.passed_on
+    await exchange.wait_closed()
+    await telemetry.assert_one(external(phase="streaming"))
+    first.task.cancel()
+    await first.ended()
 
 
 class Worker:

@@ -25,7 +25,7 @@ OLDEST = (
 CORE = (
     *OLDEST,
     *("guard", "middleware", "listener", "trio", "who_cancelled", "swallowed", "watchdog"),
-    *("stuck", "recorder", "errors", "tasks", "classify", "await_chain", "loop_lag"),
+    *("stuck", "recorder", "errors", "tasks", "classify", "await_chain", "loop_lag", "forks"),
     *("middleware_hosts", "nested_calls", "whole_answers", "latency", "lifespan", "fork", "board"),
 )
 """The tests that meet asyncio besides."""

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from disconnect.asgi import Message, Scope
+from disconnect.asgi import App, Message, Receive, Scope, Send
 from litellm_cancel_otel import CancellationMiddleware
 
 every_loop = pytest.mark.every_loop
@@ -35,6 +35,20 @@ def scope_of(**more: Any) -> Scope:
 
 async def nowhere(_: Message) -> None:
     """Send nothing to nobody."""
+
+
+def held(app: App, taken: asyncio.Event) -> App:
+    """Return an application whose server takes a piece of a body only once it may."""
+
+    async def holding(scope: Scope, receive: Receive, send: Send) -> None:
+        async def sending(message: Message) -> None:
+            await send(message)
+            if message["type"] == "http.response.body":
+                await taken.wait()
+
+        await app(scope, receive, sending)
+
+    return holding
 
 
 async def turns(count: int = 20) -> None:

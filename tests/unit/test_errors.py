@@ -24,7 +24,7 @@ from litellm_cancel_otel.errors import (
     AzureCancellationError,
     LiteLLMAsyncError,
 )
-from support.cancelling import leave_stale_count
+from support.cancels import leave_stale_count
 
 ERRORS = [
     LiteLLMAsyncError("m", ValueError("v"), "openai", 502, attempt=2),

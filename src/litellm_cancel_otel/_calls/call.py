@@ -78,6 +78,8 @@ class Call:
     upstream: Upstream | None = None
     unguarded = False
     """The guard is to leave it alone."""
+    may_retry = False
+    """Another attempt may follow the one that has failed."""
     retriable = False
     """It ended in an error of ours that LiteLLM may answer with another attempt."""
 
@@ -120,10 +122,11 @@ class Call:
         if self.state is State.FAILING:
             self.state = State.REQUESTING
 
-    def fails(self, exc: BaseException) -> None:
-        """Note that an attempt has ended by an exception, and that LiteLLM may try again."""
+    def fails(self, exc: BaseException, *, may_retry: bool) -> None:
+        """Note that an attempt has ended by an exception, and whether LiteLLM may try again."""
         if self.state is State.REQUESTING and isinstance(exc, Exception):
             self.state = State.FAILING
+            self.may_retry = self.may_retry or may_retry
 
     def opens(self) -> None:
         """Note that it has returned its stream."""
@@ -254,6 +257,7 @@ class Call:
         self.start = start
         self.driving.baseline = baseline
         self.state = State.FAILING
+        self.may_retry = True
         self.signs.thrown = Thrown(thrown_at, 1)
         self.end(Exit.CANCELLED, exc)
 
@@ -320,7 +324,7 @@ class Call:
                 driver_done=driver_done is not None,
                 by_guard=signs.by_guard,
                 whole=progress.whole or facts.whole,
-                backoff=state is State.FAILING,
+                backoff=state is State.FAILING and self.may_retry,
             )
         )
         undelivered = 0 if disconnect is None else progress.chunks - disconnect.chunks

@@ -1,13 +1,13 @@
 """Every setting with its default, range and meaning: the one table behind validation and docs."""
 
 import difflib
-import logging
 import os
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from fnmatch import fnmatchcase
 from typing import Any, Final, Literal, Self, TypeVar, cast
 
+from .log import warn
 from .setting_kinds import (
     Choice,
     Flag,
@@ -19,8 +19,6 @@ from .setting_kinds import (
     Seconds,
     SocketPath,
 )
-
-log = logging.getLogger("litellm_cancel_otel")
 
 PREFIX: Final = "LITELLM_CANCEL_OTEL_"
 
@@ -125,7 +123,7 @@ class Settings:
         for name in sorted(environ):
             if name.startswith(PREFIX) and name not in known:
                 (nearest,) = difflib.get_close_matches(name, known, n=1, cutoff=0)
-                log.warning("%s is no setting; the nearest name is %s", name, nearest)
+                warn("%s is no setting; the nearest name is %s", name, nearest)
         values: dict[str, Any] = {}
         for variable, item in known.items():
             if text := environ.get(variable, "").strip():
@@ -134,7 +132,7 @@ class Settings:
                 except ValueError as exc:
                     if strict:
                         raise
-                    log.warning("%s; the default %s holds", exc, _shown(item.default))
+                    warn("%s; the default %s holds", exc, _shown(item.default))
         return cls(**values)
 
     def limit(self, provider: str, model: str) -> Limit:

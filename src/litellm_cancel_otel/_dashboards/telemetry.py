@@ -77,8 +77,10 @@ def _tiles() -> list[Panel]:
         tile(
             About(
                 "Calls to models past the limit",
-                f"Share of the calls whose model is counted as `{sc.OTHER}`, because there were "
-                "too many. Raise `max_models` if you need them apart.",
+                f"Share of the calls whose model is counted as `{sc.OTHER}`. There are two kinds. "
+                "Models beyond the first `max_models`: raise that setting to see them apart. "
+                "Models of calls that failed before any answer: their names may be made up, and "
+                "raising the setting changes nothing.",
                 "internal-errors",
             ),
             Line(share(other, CALLS.rate(sc.CALLS)), "other"),

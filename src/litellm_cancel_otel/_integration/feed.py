@@ -2,7 +2,6 @@
 
 import atexit
 import json
-import logging
 import os
 import selectors
 import socket
@@ -15,12 +14,11 @@ from contextlib import suppress
 from dataclasses import asdict
 from errno import EADDRINUSE
 from typing import Final
-from weakref import WeakMethod
 
 from .._contract.faults import Faults
+from .._contract.forks import follow_forks
+from .._contract.log import warn
 from .._contract.records import StreamState
-
-log = logging.getLogger("litellm_cancel_otel")
 
 FORMAT: Final = 1
 """The version of the document; it goes up where a reader would have to know."""
@@ -48,9 +46,7 @@ class Feed:
         self._serving: _Serving | None = None
         self._start()
         atexit.register(self.close)
-        if hasattr(os, "register_at_fork"):
-            forked = WeakMethod(self._forked)
-            os.register_at_fork(after_in_child=lambda: (method := forked()) and method())
+        follow_forks(self)
 
     def close(self) -> None:
         """Stop serving and remove the socket; it waits for nothing."""
@@ -64,9 +60,9 @@ class Feed:
         try:
             self._serving = _Serving(path, self._document, self._faults)
         except Exception as exc:  # noqa: BLE001 - ours: the host starts all the same
-            log.warning("litellm-cancel-otel top cannot be served at %s: %s", path, exc)
+            warn("litellm-cancel-otel top cannot be served at %s: %s", path, exc)
 
-    def _forked(self) -> None:
+    def forked(self) -> None:
         """Leave the socket to the parent; a child has its own only where the path allows it."""
         serving, self._serving = self._serving, None
         if serving is not None:

@@ -1,14 +1,12 @@
 """The LiteLLM Proxy's handler: one line of its config, and everything is watched."""
 
-import logging
 from functools import cache, partial
 
+from .._contract.log import warn
 from .._seams import proxy_server
 from .callback import CancelTelemetry
 from .middleware import CancellationMiddleware
 from .shutdown import export_last
-
-log = logging.getLogger("litellm_cancel_otel")
 
 
 @cache
@@ -21,7 +19,7 @@ def proxy_handler() -> CancelTelemetry:
     handler = CancelTelemetry()
     server = proxy_server.running_server()
     if server is None:
-        log.warning(
+        warn(
             "no LiteLLM Proxy runs in this process: proxy_handler watches its calls, but knows no "
             "disconnects. In an application of your own, use CancelTelemetry and "
             "CancellationMiddleware."

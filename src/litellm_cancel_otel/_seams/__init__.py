@@ -4,7 +4,6 @@ Every seam is a patch that puts itself back. One that is not where it is expecte
 older or newer than those this package knows, is left out and named; the others work.
 """
 
-import logging
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import version
@@ -12,12 +11,11 @@ from typing import Final
 
 import litellm
 
+from .._contract.log import warn
 from .._tracking.tracker import Tracker
 from . import attempts, azure, calls, deadlines, upstream
 from .active import ACTIVE
 from .patching import SeamMissing, Undo
-
-log = logging.getLogger("litellm_cancel_otel")
 
 _undo: Final[list[Undo]] = []
 _users: Final[list[Tracker]] = []
@@ -51,7 +49,7 @@ def install(tracker: Tracker) -> list[str]:
         except Exception as fault:  # noqa: BLE001 - a LiteLLM unlike any that is known: the rest goes on
             missing.append(f"{seam}: {fault!r}")
     if missing:
-        log.warning(
+        warn(
             "litellm %s is not quite as this package knows it; not watched: %s. Everything else "
             "is. Look for a newer litellm-cancel-otel, or run `litellm-cancel-otel doctor`.",
             version("litellm"),

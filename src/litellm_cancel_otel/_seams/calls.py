@@ -23,7 +23,7 @@ from .._calls.call import Call
 from .._contract.records import Exit
 from .active import ACTIVE, CURRENT, call_in_progress, reset
 from .attempts import ATTEMPTS
-from .facts import describe, is_unguarded
+from .facts import describe, is_retried, is_unguarded
 from .internal import mapped_error
 from .patching import SeamMissing, Undo
 from .streams import watch_result
@@ -273,7 +273,7 @@ def _attempt(original: Original, operation: str) -> Original:
         try:
             return await ThrowHook(original(*args, **kwargs), call.thrown)
         except BaseException as exc:  # the host's: raised again but for an internal cancel
-            call.fails(exc)
+            call.fails(exc, may_retry=is_retried(kwargs) or ATTEMPTS.get() is not None)
             error = _converted(call, exc)
             if error is None:
                 raise
@@ -292,6 +292,8 @@ def _attempted(operation: str, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
         return None
     if call.ended and call.retriable:
         call = _begin(operation, args, kwargs)
+        if call is not None:
+            call.may_retry = True
         CURRENT.set(call)
     elif call_in_progress() is None:
         return None

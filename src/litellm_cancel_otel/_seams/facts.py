@@ -163,3 +163,14 @@ def is_unguarded(kwargs: dict[str, Any]) -> bool:
         if isinstance(metadata, dict) and metadata.get("litellm_cancel_guard") is False:
             return True
     return False
+
+
+def is_retried(kwargs: dict[str, Any]) -> bool:
+    """Return whether LiteLLM may make another attempt, by the arguments of a call's first one.
+
+    The retries of a provider's SDK (``max_retries``) are inside one attempt.
+    """
+    retries = kwargs.get("num_retries")
+    if retries is None:
+        retries = getattr(litellm, "num_retries", None)
+    return (isinstance(retries, int) and retries > 0) or kwargs.get("retry_policy") is not None

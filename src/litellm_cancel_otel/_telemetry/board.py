@@ -6,13 +6,12 @@ registered once and lives as long as the provider does. Instruments join it whil
 What they count is the board's, and stays when they close: a total never falls or vanishes.
 """
 
-import os
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final, Protocol, TypeVar, cast
-from weakref import WeakMethod, WeakValueDictionary
+from weakref import WeakValueDictionary
 
 from opentelemetry.metrics import (
     CallbackOptions,
@@ -28,6 +27,7 @@ from opentelemetry.metrics import (
 
 from .._contract import semconv as sc
 from .._contract.faults import Faults
+from .._contract.forks import follow_forks
 from .._contract.records import Outcome, Reason
 
 K = TypeVar("K")
@@ -67,7 +67,7 @@ class Board:
         self.models: set[str] = set()
         self.providers: set[str] = set(sc.KNOWN_PROVIDERS)
         self.members: dict[Member, None] = {}
-        self._forked_weakly()
+        follow_forks(self)
         contained = faults.contained("meter")
         meter: Meter = NoOpMeter(sc.SCOPE)
         with contained:
@@ -122,12 +122,7 @@ class Board:
             found = list(read(self))
         return found
 
-    def _forked_weakly(self) -> None:
-        if hasattr(os, "register_at_fork"):
-            forked = WeakMethod(self._forked)
-            os.register_at_fork(after_in_child=lambda: (method := forked()) and method())
-
-    def _forked(self) -> None:
+    def forked(self) -> None:
         """Forget what the parent process counted: it reports that itself."""
         global _creating  # either of the locks may have been held at the fork
         _creating = threading.RLock()

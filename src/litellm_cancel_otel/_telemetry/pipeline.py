@@ -11,13 +11,11 @@ before CancelTelemetry() is created, or passes it.
 
 import atexit
 import inspect
-import logging
 import os
 import re
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import entry_points
@@ -25,7 +23,6 @@ from queue import SimpleQueue
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
-from weakref import WeakMethod
 
 from opentelemetry import metrics, trace
 from opentelemetry.metrics._internal import _ProxyMeterProvider
@@ -35,7 +32,8 @@ from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-log = logging.getLogger("litellm_cancel_otel")
+from .._contract.forks import follow_forks
+from .._contract.log import warn
 
 PATIENCE_MILLIS: Final = 2_000
 """How much longer a process takes to exit because of us, at most, whatever the collector does."""
@@ -72,7 +70,7 @@ class Pipeline:
     def at_exit(self) -> None:
         """Shut down before the process ends, and say what is lost by it."""
         if not self.shutdown():
-            _warn(
+            warn(
                 "what was recorded last may be lost: no collector took it within %g s",
                 PATIENCE_MILLIS / 1_000,
             )
@@ -93,7 +91,7 @@ def resolve(
     pipeline = Pipeline(tracer_provider, meter_provider, tuple(built))
     nowhere.reverse()  # traces are named first
     if nowhere:
-        _warn(
+        warn(
             "%s go nowhere: the application has set no OpenTelemetry provider and no OTEL_* "
             "variable names an exporter. Set OTEL_EXPORTER_OTLP_ENDPOINT, or %s=none",
             " and ".join(nowhere),
@@ -162,13 +160,13 @@ def _choose(signal: _Signal[P], built: "list[_Keeper]", nowhere: list[str]) -> P
         try:
             exporters += [] if name == "none" else [_exporter(signal.name, name)]
         except LookupError as exc:
-            _warn("an exporter of %s is left out: %s", signal.name, without_secrets(str(exc)))
+            warn("an exporter of %s is left out: %s", signal.name, without_secrets(str(exc)))
     if not exporters:
         return current
     try:
         keeper = _Keeper(signal.build(exporters, _resource()))
     except Exception as exc:  # noqa: BLE001 - the SDK reads a dozen variables more
-        _warn("%s go nowhere: %s", signal.name, _told(exc))
+        warn("%s go nowhere: %s", signal.name, _told(exc))
         return current
     built.append(keeper)
     return cast("P", keeper.provider)
@@ -227,11 +225,6 @@ def _exporter(signal: str, name: str) -> object:
 
 def _told(exc: Exception) -> str:
     return without_secrets(f"{type(exc).__name__}: {exc}")
-
-
-def _warn(message: str, *values: object) -> None:
-    with suppress(Exception):  # a log handler of the application's: nobody is left to tell
-        log.warning(message, *values)
 
 
 HIDDEN: Final = "(hidden)"
@@ -318,9 +311,7 @@ class _Keeper:
         self.provider = provider
         self._closing: threading.Event | None = None
         self._start()
-        if hasattr(os, "register_at_fork"):
-            start = WeakMethod(self._start)
-            os.register_at_fork(after_in_child=lambda: (again := start()) and again())
+        follow_forks(self)
 
     def flush(self) -> threading.Event:
         return self._closing or self._do(self.provider.force_flush, threading.Event())
@@ -335,8 +326,11 @@ class _Keeper:
         self._jobs.put((job, done))
         return done
 
+    def forked(self) -> None:
+        """Start the thread again: a child inherits none."""
+        self._start()
+
     def _start(self) -> None:
-        """Start the thread, and again in a forked child, which inherits no thread."""
         self._jobs: SimpleQueue[_Job] = SimpleQueue()
         if self._closing is None:
             name = "litellm-cancel-otel-export"
@@ -352,7 +346,7 @@ class _Keeper:
             try:
                 job()
             except Exception as exc:  # noqa: BLE001 - an exporter may raise anything
-                _warn("telemetry could not be flushed: %s", _told(exc))
+                warn("telemetry could not be flushed: %s", _told(exc))
             done.set()
 
 

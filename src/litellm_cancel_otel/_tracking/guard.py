@@ -8,7 +8,6 @@ its client is there; and whatever the application says it means to go on with.
 
 import asyncio
 import gc
-import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import suppress
@@ -31,10 +30,9 @@ from .._calls.call import Call
 from .._calls.request import Application, Request, Response
 from .._calls.upstream import Upstream
 from .._contract.faults import Faults
+from .._contract.log import warn
 from .._contract.records import Action, Exit
 from .._contract.settings import Settings
-
-log = logging.getLogger("litellm_cancel_otel")
 
 _A_TURN = 5
 """What is stopped or closed in one turn of the loop, so that 1,000 at once hold nobody up."""
@@ -240,7 +238,7 @@ class Guard:
             async with asyncio.timeout(self._settings.close_timeout):
                 await closing
         except TimeoutError:
-            log.warning("%s took over %s s and was given up", what, self._settings.close_timeout)
+            warn("%s took over %s s and was given up", what, self._settings.close_timeout)
         except Exception as fault:  # noqa: BLE001 - the provider's side may fail in any way as it closes
             self._faults.note(place, fault)
 

@@ -1,11 +1,9 @@
 """Follows the calls that run: begins them, knows the open streams, hands their endings on."""
 
 import asyncio
-import os
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
-from weakref import WeakMethod
 
 from opentelemetry import context as otel_context
 
@@ -17,6 +15,7 @@ from .._calls.request import REQUEST
 from .._calls.unguarded import UNGUARDED
 from .._calls.upstream import Upstream
 from .._contract.faults import Faults
+from .._contract.forks import follow_forks
 from .._contract.records import Ending, Outcome, Stuck
 from .._contract.settings import Settings
 from .._telemetry.instruments import Key
@@ -53,9 +52,7 @@ class Tracker:
         self.notes = Notes(faults)
         self._began = 0.0
         recorder.instruments.disconnected = self._since_disconnect
-        if hasattr(os, "register_at_fork"):
-            forked = WeakMethod(self._forked)
-            os.register_at_fork(after_in_child=lambda: (method := forked()) and method())
+        follow_forks(self)
 
     def close(self) -> None:
         """Watch no stream any more."""
@@ -204,7 +201,7 @@ class Tracker:
             return None
         return Watchdog(self.streams, self.recorder, self.settings, self.faults, self.clock)
 
-    def _forked(self) -> None:
+    def forked(self) -> None:
         """Begin anew in a forked child: its parent goes on with the calls of before."""
         self._began = self.clock()
         self.streams = {}

@@ -196,3 +196,12 @@ def test_a_link_to_a_section_leads_to_one(name: str) -> None:
     text = (docs / f"{name}.md").read_text(encoding="utf-8")
     for page, section in re.findall(r"\]\(([\w.-]*)#([\w-]+)\)", text):
         assert section in sections(docs / (page or f"{name}.md"))
+
+
+def test_share_of_other_models_names_both_kinds_of_them() -> None:
+    (told,) = [
+        panel["description"] for _, panel in PANELS if panel["title"].startswith("Calls to models")
+    ]
+    assert f"`{sc.OTHER}`" in told
+    assert "`max_models`" in told
+    assert "failed before any answer" in told

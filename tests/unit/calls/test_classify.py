@@ -84,6 +84,26 @@ CANCELS = {
         replace(DROPPED, chunks=1, disconnect=Signal.ASGI_SEND),
         *(True, "client_disconnect", "streaming", "asgi_send", "gc"),
     ),
+    "dropped as its driver unwinds from a cancel": (
+        replace(DROPPED, chunks=1, cancelling_rise=1),
+        *(True, "task_cancel", "streaming", "cancel", "exception"),
+    ),
+    "dropped after its driver was done with a cancel": (
+        replace(DROPPED, chunks=1, cancelling_rise=1, driver_done=True),
+        *(True, "abandoned", "streaming", "task_done", "gc"),
+    ),
+    "aclose as its driver unwinds from a cancel": (
+        replace(CLOSED, chunks=1, cancelling_rise=1),
+        *(True, "task_cancel", "streaming", "cancel", "aclose"),
+    ),
+    "aclose after its driver was done with a cancel": (
+        replace(CLOSED, chunks=1, cancelling_rise=1, driver_done=True),
+        *(True, "aclose", "streaming", "task_done", "aclose"),
+    ),
+    "closed by the guard, whose own task was told to stop": (
+        replace(CLOSED, chunks=1, cancelling_rise=1, by_guard=True),
+        *(True, "abandoned", "streaming", "aclose", "guard"),
+    ),
     "internal": (INTERNAL, False, "provider", "request", "cancel", "exception"),
     "internal in a stream": (
         replace(INTERNAL, chunks=1),
