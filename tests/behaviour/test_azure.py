@@ -178,6 +178,7 @@ async def test_internal_cancel_is_retried(
     assert telemetry.outcomes() == {"cancelled": 1, "completed": 1}
 
 
+@pytest.mark.skipif(OLD, reason="this LiteLLM tries once more, and waits for nothing")
 async def test_cancel_between_two_retries_of_an_internal_cancel(
     telemetry: Telemetry,
     provider: FakeProvider,

@@ -19,7 +19,6 @@ from litellm_cancel_otel._contract.records import Outcome, Verdict
 from litellm_cancel_otel._telemetry import board as boards
 from litellm_cancel_otel._telemetry.board import _BOARDS
 from litellm_cancel_otel._telemetry.instruments import Instruments
-from litellm_cancel_otel._tracking.tracker import _LateNote
 from support.forking import in_child
 from support.recording import ENDING, FACTS, TIMES
 from support.telemetry import Telemetry
@@ -182,16 +181,3 @@ def test_note_that_another_thread_was_settling(telemetry: Telemetry) -> None:
 
     with held_by_another_thread(telemetry.tracker.notes._settling):
         assert in_child(child) == 1
-
-
-def test_note_of_the_parents_is_the_parents_alone(telemetry: Telemetry) -> None:
-    late = telemetry.tracker.recorder.record(OPEN, Context())
-    assert late is not None
-    telemetry.tracker.notes._left.append(_LateNote(late, 15.0))  # no thread is woken for it
-
-    def child() -> dict[str, int]:
-        telemetry.tracker.notes.settle()
-        return told(telemetry)
-
-    assert in_child(child) == {"spans": 0, "closes": 0, "tokens": 0}
-    assert told(telemetry) == {"spans": 1, "closes": 1, "tokens": 0}
