@@ -263,6 +263,7 @@ def test_the_metrics_count_every_call_once(full: Full) -> None:
         "cancellations": cancelled,
         "streams_open": 0,
         "internal_errors": 0,
+        "cost_undelivered": 0,
     }
 
 
@@ -461,6 +462,8 @@ def test_a_load_counts_every_call_it_makes() -> None:
     assert calls["error"] == made["refused"]
     assert made["completed"] + made["body"] <= calls["completed"]
     assert found["totals"]["internal_errors"] == found["totals"]["streams_open"] == 0
+    assert made["saved"] > 0
+    assert found["totals"]["cost_undelivered"] > 0
 
 
 async def test_a_run_without_the_package_is_truly_without_it() -> None:
