@@ -29,10 +29,11 @@ def output_price(model: str | None, provider: str, details: Mapping[str, Any]) -
         if (price := _usd(one.get(_PRICE))) is not None:
             return price
     bases = (base for one in told if isinstance(base := one.get("base_model"), str))
-    return _listed(next(bases, model), provider)
+    name = next(bases, model)
+    return None if name is None else _listed(name, provider)
 
 
-def _listed(model: str | None, provider: str) -> float | None:
+def _listed(model: str, provider: str) -> float | None:
     table = _mapping(getattr(litellm, "model_cost", None))
     for name in (f"{provider}/{model}", model):
         entry = _mapping(table.get(name))
