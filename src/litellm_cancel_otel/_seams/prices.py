@@ -29,8 +29,8 @@ def output_price(model: str | None, provider: str, details: Mapping[str, Any]) -
         if (price := _usd(one.get(_PRICE))) is not None:
             return price
     bases = (base for one in told if isinstance(base := one.get("base_model"), str))
-    name = next(bases, model)
-    return None if name is None else _listed(name, provider)
+    known_as = next(bases, model)
+    return None if known_as is None else _listed(known_as, provider)
 
 
 def _listed(model: str, provider: str) -> float | None:
