@@ -97,7 +97,7 @@ class TestCancelled:
         assert sc.COST_UNDELIVERED not in said
         assert counted(telemetry, sc.UNDELIVERED_COST) == {}
 
-    @pytest.mark.parametrize("price", [2e-5, None], ids=["listed", "not listed"])
+    @pytest.mark.parametrize("price", [2e-5, 0.0, None], ids=["listed", "free", "not listed"])
     async def test_money_where_tokens_and_price_are_known(
         self, telemetry: Telemetry, price: float | None
     ) -> None:

@@ -54,11 +54,11 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _usd(price: object) -> float | None:
-    """Return a price as a number; 0 stands for: not known."""
+    """Return a price as a number; None where it is none."""
     if not isinstance(price, int | float | str):
         return None
     try:
         usd = float(price)  # YAML reads 2e-6, which has no dot, as text
     except (ValueError, OverflowError):
         return None
-    return usd if 0 < usd < inf else None
+    return usd if 0 <= usd < inf else None

@@ -38,7 +38,7 @@ def table(monkeypatch: pytest.MonkeyPatch) -> None:
         ("azure", "my-deployment", None),
         ("groq", "gpt-4o", None),
         ("unknown", None, None),
-        ("openai", "free", None),
+        ("openai", "free", 0),
         ("openai", "image", None),
         ("openai", "odd", None),
     ],
@@ -65,6 +65,8 @@ def test_a_price_of_the_applications_own_comes_first() -> None:
 
     assert output_price("gpt-4o", "openai", {"litellm_params": by_router}) == 7e-6
     assert output_price("gpt-4o", "openai", {"litellm_params": by_call}) == 6e-6
+    for_nothing = {"litellm_params": {"output_cost_per_token": 0}}
+    assert output_price("gpt-4o", "openai", for_nothing) == 0
 
 
 def test_a_price_that_is_registered_later_counts_from_then_on() -> None:
