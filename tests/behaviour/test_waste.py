@@ -1,7 +1,9 @@
 """What came for nobody after the disconnect: chunks; tokens and money where LiteLLM knows them."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import litellm
@@ -14,10 +16,10 @@ from litellm_cancel_otel._calls.description import Known
 from litellm_cancel_otel._calls.request import REQUEST
 from litellm_cancel_otel._contract import semconv as sc
 from litellm_cancel_otel._contract.records import CallFacts, Exit, Signal
-from litellm_cancel_otel._demo.fakes import FakeProvider, Script, Wire
+from litellm_cancel_otel._demo.fakes import FakeProvider, Script, litellm_kwargs
 from litellm_cancel_otel._seams import facts
 from litellm_cancel_otel._seams.facts import logged_usage
-from support.calling import chat, silent
+from support.calling import MESSAGES, chat, silent
 from support.telemetry import OLD, Telemetry
 
 FACTS = CallFacts("chat", "openai", "gpt-4o-mini", stream=True, call_id="a-call")
@@ -56,13 +58,13 @@ def counted(telemetry: Telemetry, metric: sc.Metric) -> dict[str, Any]:
 
 
 async def answered_to_nobody(
-    telemetry: Telemetry, provider: FakeProvider, name: Wire, **more: Any
+    telemetry: Telemetry, provider: FakeProvider, ask: Callable[[], Awaitable[Any]]
 ) -> None:
     """Make a call of 20 tokens for a client that goes before they come, until LiteLLM logs it."""
 
     async def app(scope: Any, receive: Receive, send: Send) -> None:
         requests.append(REQUEST.get())
-        await chat(provider, name, **more)
+        await ask()
         await send(start())
         await send(piece())
 
@@ -214,7 +216,7 @@ class TestReadToItsEnd:
     async def test_whole_answer_for_a_client_that_has_gone(
         self, telemetry: Telemetry, provider: FakeProvider
     ) -> None:
-        await answered_to_nobody(telemetry, provider, "openai")
+        await answered_to_nobody(telemetry, provider, lambda: chat(provider, "openai"))
 
         assert counted(telemetry, sc.UNDELIVERED) == {}
         assert counted(telemetry, sc.UNDELIVERED_TOKENS) == {"completed": 20}
@@ -226,8 +228,9 @@ class TestReadToItsEnd:
             ({}, None),
             ({"base_model": "azure/gpt-4o"}, 4e-5),
             ({"base_model": "azure/gpt-4o", "output_cost_per_token": 3e-5}, 3e-5),
+            ({"base_model": "azure/gpt-4o", "output_cost_per_token": 0}, 0),
         ],
-        ids=["its name only", "its base model", "its own price"],
+        ids=["its name only", "its base model", "its own price", "for nothing"],
     )
     async def test_money_at_a_deployment_of_azures(
         self,
@@ -239,9 +242,12 @@ class TestReadToItsEnd:
     ) -> None:
         listed = {"litellm_provider": "azure", "output_cost_per_token": 4e-5}
         monkeypatch.setitem(litellm.model_cost, "azure/gpt-4o", listed)
-        metadata = {"model_info": own}
-        model = "azure/my-deployment"
-        await answered_to_nobody(telemetry, provider, "azure", model=model, metadata=metadata)
+        asked = {**litellm_kwargs("azure", provider.base_url), "model": "azure/my-deployment"}
+        router = litellm.Router(
+            [{"model_name": "gpt-4o", "litellm_params": asked, "model_info": own}]
+        )
+        ask = partial(router.acompletion, "gpt-4o", MESSAGES)
+        await answered_to_nobody(telemetry, provider, ask)
 
         assert [tokens for _, tokens in telemetry.points(sc.UNDELIVERED_TOKENS)] == [20]
         cost = [value for _, value in telemetry.points(sc.UNDELIVERED_COST)]
