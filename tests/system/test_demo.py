@@ -453,6 +453,13 @@ def test_a_port_that_is_taken_is_a_line() -> None:
     assert "Traceback" not in ended.stderr
 
 
+def test_a_load_says_in_one_line_what_was_paid_for_nobody() -> None:
+    ended = demo("--load", "0.1", "--providers", "openai")
+    assert ended.returncode == 0, ended.stderr
+    *_, last = ended.stdout.splitlines()
+    assert re.match(r"sent for nobody: \$\d+\.\d{6} of output tokens", last)
+
+
 def test_a_load_counts_every_call_it_makes() -> None:
     ended = demo("--load", "3", "--rate", "40", "--json")
     assert ended.returncode == 0, ended.stderr

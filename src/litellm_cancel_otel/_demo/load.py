@@ -159,6 +159,8 @@ class Load:
         self._kinds = [one for one in KINDS if one.at != "dropping" or "azure" in providers]
         self._rate = rate
         self._luck = random.Random(1)
+        self._callers_luck = random.Random(1)
+        """One apart: callers draw when they come to it, and the calls are the same in each run."""
         self.made: Counter[str] = Counter()
         """Calls made, by kind."""
 
@@ -189,7 +191,7 @@ class Load:
         )
         self.made[kind.name] += 1
         # Whatever comes of it, a refusal or the cancel of a client that has gone, was asked for.
-        await asyncio.gather(kind.act(Caller(kwargs, self._luck)), return_exceptions=True)
+        await asyncio.gather(kind.act(Caller(kwargs, self._callers_luck)), return_exceptions=True)
 
 
 async def _dropping(base_url: str) -> tuple[dict[str, Any], Callable[[], Awaitable[None]]]:
