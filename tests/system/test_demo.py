@@ -263,6 +263,7 @@ def test_the_metrics_count_every_call_once(full: Full) -> None:
         "cancellations": cancelled,
         "streams_open": 0,
         "internal_errors": 0,
+        "cost_undelivered": 0,
     }
 
 
@@ -452,6 +453,13 @@ def test_a_port_that_is_taken_is_a_line() -> None:
     assert "Traceback" not in ended.stderr
 
 
+def test_a_load_says_in_one_line_what_was_paid_for_nobody() -> None:
+    ended = demo("--load", "0.1", "--providers", "openai")
+    assert ended.returncode == 0, ended.stderr
+    *_, last = ended.stdout.splitlines()
+    assert re.match(r"sent for nobody: \$\d+\.\d{6} of output tokens", last)
+
+
 def test_a_load_counts_every_call_it_makes() -> None:
     ended = demo("--load", "3", "--rate", "40", "--json")
     assert ended.returncode == 0, ended.stderr
@@ -461,6 +469,8 @@ def test_a_load_counts_every_call_it_makes() -> None:
     assert calls["error"] == made["refused"]
     assert made["completed"] + made["body"] <= calls["completed"]
     assert found["totals"]["internal_errors"] == found["totals"]["streams_open"] == 0
+    assert made["saved"] > 0
+    assert found["totals"]["cost_undelivered"] > 0
 
 
 async def test_a_run_without_the_package_is_truly_without_it() -> None:

@@ -13,6 +13,8 @@ def shown(value: float, unit: str, decimals: int | None = None) -> str:
         return f"{_digits(value * 100, decimals)}%"
     if unit == "s":
         return _seconds(value, decimals)
+    if unit == "currencyUSD":
+        return f"${_digits(value, decimals)}"
     if unit.startswith("suffix:"):
         return f"{_digits(value, decimals)}{unit.removeprefix('suffix:')}"
     if abs(value) >= 1e4:

@@ -351,6 +351,7 @@ class Call:
             upstream_open=upstream_open and exit_ is not Exit.RETURNED,
             undelivered=undelivered,
             wasted=wasted,
+            output_price=self.description.output_price() if wasted else None,
             actions=signs.actions,
             stuck=self.observer.times_stuck(self),
             loop_lag=self.observer.blocked(self, came, now),

@@ -12,6 +12,9 @@ class Description(Protocol):
     def facts(self, upstream: Upstream | None) -> CallFacts:
         """Return what is known by now."""
 
+    def output_price(self) -> float | None:
+        """Return the USD that one output token costs; None where nobody knows."""
+
     def logged_by(self, logging: object) -> None:
         """Take LiteLLM's logging object of the call; the first counts."""
 
@@ -25,14 +28,19 @@ class Description(Protocol):
 class Known:
     """The description of a call of which nothing more is to be learned."""
 
-    __slots__ = ("_facts",)
+    __slots__ = ("_facts", "_price")
 
-    def __init__(self, facts: CallFacts) -> None:
+    def __init__(self, facts: CallFacts, price: float | None = None) -> None:
         self._facts = facts
+        self._price = price
 
     def facts(self, upstream: Upstream | None) -> CallFacts:
         """Return the facts."""
         return self._facts
+
+    def output_price(self) -> float | None:
+        """Return the price."""
+        return self._price
 
     def logged_by(self, logging: object) -> None:
         """Learn nothing."""

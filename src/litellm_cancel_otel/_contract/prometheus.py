@@ -10,7 +10,7 @@ from typing import Final
 
 from .._contract import semconv as sc
 
-_UNITS: Final = {"s": "seconds"}
+_UNITS: Final = {"s": "seconds", "USD": "USD"}
 
 PROCESSED: Final = sc.Metric("otel.sdk.processor.span.processed", "counter", "{span}", "")
 EXPORTED: Final = sc.Metric("otel.sdk.exporter.span.exported", "counter", "{span}", "")

@@ -180,6 +180,8 @@ class Ending:
     """Chunks that the provider sent after the disconnect."""
     wasted: float = 0.0
     """The part of the answer, from 0 to 1, that came after it."""
+    output_price: float | None = None
+    """The USD that one output token costs; None where nothing was wasted or nobody knows."""
     actions: tuple[tuple[str, float], ...] = ()
     """What the guard did, and when."""
     stuck: "tuple[Stuck, ...]" = ()
@@ -194,6 +196,11 @@ class Ending:
     def tokens_undelivered(self, output_tokens: int | None) -> int | None:
         """Return how many of the answer's tokens came after it, shared out by chunks."""
         return None if output_tokens is None else round(output_tokens * self.wasted)
+
+    def cost_undelivered(self, output_tokens: int | None) -> float | None:
+        """Return the USD that these tokens cost; None where tokens or price are not known."""
+        tokens, price = self.tokens_undelivered(output_tokens), self.output_price
+        return None if tokens is None or price is None else tokens * price
 
 
 class Action(StrEnum):

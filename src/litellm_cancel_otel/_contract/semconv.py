@@ -33,6 +33,7 @@ DISCONNECT_TO_FINALLY: Final = "litellm_cancel.disconnect_to_finally"
 DISCONNECT_TO_UPSTREAM_CLOSE: Final = "litellm_cancel.disconnect_to_upstream_close"
 CHUNKS_UNDELIVERED: Final = "litellm_cancel.chunks.undelivered"
 TOKENS_UNDELIVERED: Final = "litellm_cancel.output_tokens.undelivered"
+COST_UNDELIVERED: Final = "litellm_cancel.cost.undelivered"
 DELIVERED: Final = "litellm_cancel.delivered"
 CANCEL_MESSAGE: Final = "litellm_cancel.message"
 
@@ -127,6 +128,12 @@ UNDELIVERED_TOKENS: Final = Metric(
     "{token}",
     "Output tokens received after the disconnect, where LiteLLM knows them, by outcome.",
 )
+UNDELIVERED_COST: Final = Metric(
+    COST_UNDELIVERED,
+    "counter",
+    "USD",
+    "What these tokens cost by LiteLLM's price of the model, where it knows one, by outcome.",
+)
 SWALLOWED: Final = Metric(
     "litellm_cancel.swallowed",
     "counter",
@@ -157,6 +164,7 @@ METRICS: Final = (
     OLDEST_AFTER_DISCONNECT,
     UNDELIVERED,
     UNDELIVERED_TOKENS,
+    UNDELIVERED_COST,
     SWALLOWED,
     GUARD_ACTIONS,
     LOOP_LAG,

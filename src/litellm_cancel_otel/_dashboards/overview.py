@@ -3,7 +3,7 @@
 from typing import Final
 
 from .._contract import semconv as sc
-from . import shared, style
+from . import money, shared, style
 from .frame import CALLS, SHOWN, Board, Row
 from .panels import areas, grid, heat, lines
 from .parts import About, Column, Line, Panel
@@ -29,6 +29,7 @@ def board() -> Board:
             Row("Clean-up after a disconnect", 7, [(8, panel) for panel in _finally()]),
             Row("", 8, [(8, _heat()), (8, _upstream()), (8, shared.stuck_by_reason(CALLS))]),
             Row("What it costs", 8, [(8, _wasted()), (8, _patience()), (8, shared.guard(CALLS))]),
+            money.row(),
         ],
     )
 

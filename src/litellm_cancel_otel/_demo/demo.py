@@ -27,7 +27,7 @@ from .leaving import LEAVINGS, Left
 from .load import Load, warm_up
 from .records import Pair
 from .runner import Progressed, Runner
-from .table import LEGEND, LEGEND_OF_CLIENTS, clients_table, summary, table
+from .table import LEGEND, LEGEND_OF_CLIENTS, clients_table, lost, summary, table
 from .telemetry import Otlp, Telemetry, Totals
 from .ways import WAYS, Way
 
@@ -154,7 +154,8 @@ class _Session:
             if self._args.json:
                 print(json.dumps({"made": made, "totals": asdict(totals)}, indent=2))
             else:
-                self._out.print(f"made: {made}\ncounted: {totals.calls}", highlight=False)
+                lines = (f"made: {made}", f"counted: {totals.calls}", lost(totals))
+                self._out.print(*lines, sep="\n", highlight=False)
             if self._args.serve_for:
                 await self._serve(self._args.serve_for)
         return telemetry

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import litellm
 
+from .._calls.unguarded import unguarded
 from .._integration.listener import Message, Receive, Scope
 from .._integration.middleware import CancellationMiddleware, Send
 from .dropping import DroppingTransport, client_for
@@ -42,16 +43,14 @@ class Caller:
     kwargs: dict[str, Any]
     luck: random.Random
 
-    async def ask(self, *, stream: bool) -> Any:
+    async def ask(self, **how: Any) -> Any:
         """Make the call."""
-        return await litellm.acompletion(
-            messages=MESSAGES, stream=stream, max_retries=0, **self.kwargs
-        )
+        return await litellm.acompletion(messages=MESSAGES, max_retries=0, **how, **self.kwargs)
 
-    async def read(self, at_most: int | None = None) -> None:
+    async def read(self, at_most: int | None = None, **how: Any) -> None:
         """Make a streamed call and read it, or break off after some chunks."""
         read = 0
-        async for _ in await self.ask(stream=True):
+        async for _ in await self.ask(stream=True, **how):
             read += 1
             if read == at_most:
                 break
@@ -78,7 +77,22 @@ async def deadline(caller: Caller) -> None:
 
 
 async def client_gone(caller: Caller) -> None:
-    """Serve a request whose client goes away, behind the middleware and without a socket."""
+    """Serve a request whose client goes away."""
+    await _served(caller, caller.read)
+
+
+async def saved(caller: Caller) -> None:
+    """Serve a request whose client goes away, and read the answer to its end to save it."""
+
+    async def save() -> None:
+        with unguarded():
+            await caller.read(stream_options={"include_usage": True})
+
+    await _served(caller, save)
+
+
+async def _served(caller: Caller, work: Callable[[], Awaitable[None]]) -> None:
+    """Do a request's work behind the middleware, without a socket, while its client goes away."""
 
     async def receive() -> Message:
         await asyncio.sleep(caller.patience())
@@ -89,7 +103,7 @@ async def client_gone(caller: Caller) -> None:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
-        await caller.read()
+        await work()
         await send({"type": "http.response.body", "body": b"done"})
 
     scope = {"type": "http", "http_version": "1.1", "method": "GET", "headers": []}
@@ -112,10 +126,11 @@ class Kind:
 
 
 KINDS = (
-    Kind("completed", 60, completed),
+    Kind("completed", 58, completed),
     Kind("body", 12, body),
     Kind("deadline", 9, deadline),
     Kind("client_gone", 9, client_gone),
+    Kind("saved", 2, saved),
     Kind("dropped", 4, dropped),
     Kind("refused", 4, body, "refusing"),
     Kind("azure_internal", 2, completed, "dropping"),
@@ -144,6 +159,8 @@ class Load:
         self._kinds = [one for one in KINDS if one.at != "dropping" or "azure" in providers]
         self._rate = rate
         self._luck = random.Random(1)
+        self._callers_luck = random.Random(1)
+        """One apart: callers draw when they come to it, and the calls are the same in each run."""
         self.made: Counter[str] = Counter()
         """Calls made, by kind."""
 
@@ -174,7 +191,7 @@ class Load:
         )
         self.made[kind.name] += 1
         # Whatever comes of it, a refusal or the cancel of a client that has gone, was asked for.
-        await asyncio.gather(kind.act(Caller(kwargs, self._luck)), return_exceptions=True)
+        await asyncio.gather(kind.act(Caller(kwargs, self._callers_luck)), return_exceptions=True)
 
 
 async def _dropping(base_url: str) -> tuple[dict[str, Any], Callable[[], Awaitable[None]]]:

@@ -32,6 +32,7 @@ def document(
             "cancellations": totals.cancellations,
             "streams_open": totals.streams_open,
             "internal_errors": totals.internal_errors,
+            "cost_undelivered": totals.cost_undelivered,
         },
     }
 

@@ -176,3 +176,9 @@ def summary(pairs: Sequence[Pair], totals: Totals) -> Iterator[str]:
         f"By the spans the slowest took {finally_:.1f} ms from the disconnect to its finally, and "
         f"{close:.1f} ms to the upstream's close."
     )
+
+
+def lost(totals: Totals) -> str:
+    """Return what a load's answers for nobody cost, as far as that is known."""
+    usd = totals.cost_undelivered
+    return f"sent for nobody: ${usd:.6f} of output tokens, where LiteLLM knows tokens and price"

@@ -85,6 +85,8 @@ class Totals:
     cancellations: int
     streams_open: int
     internal_errors: int
+    cost_undelivered: float
+    """In US dollars, where LiteLLM knows tokens and price."""
 
 
 class Telemetry:
@@ -159,6 +161,7 @@ class Telemetry:
             cancellations=int(sum(value for _, value in self._points(sc.CANCELLATIONS))),
             streams_open=int(sum(value for _, value in self._points(sc.STREAMS_OPEN))),
             internal_errors=int(sum(value for _, value in self._points(sc.INTERNAL_ERRORS))),
+            cost_undelivered=sum(value for _, value in self._points(sc.UNDELIVERED_COST)),
         )
 
     def _points(self, metric: sc.Metric) -> Iterator[tuple[Mapping[str, Any], float]]:

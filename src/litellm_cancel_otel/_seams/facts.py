@@ -8,6 +8,7 @@ import litellm
 
 from .._calls.upstream import Upstream
 from .._contract.records import CallFacts
+from .prices import output_price
 
 UNKNOWN = "unknown"
 
@@ -47,11 +48,7 @@ class FromLiteLLM:
 
     def facts(self, upstream: Upstream | None) -> CallFacts:
         """Return the facts known by now."""
-        details = getattr(self.logging, "model_call_details", None) or {}
-        model = _text(details.get("model")) or _text(self.model)
-        provider = _text(details.get("custom_llm_provider")) or _text(self.provider)
-        if provider is None:
-            model, provider = _resolve(model)
+        model, provider = self._asked(self._details())
         memory = self.memory
         said = memory[-1] if memory else self.answer
         return CallFacts(
@@ -66,6 +63,20 @@ class FromLiteLLM:
             output_tokens=None if said is None else _tokens_so_far(said),
             whole=_is_whole(memory or []),
         )
+
+    def output_price(self) -> float | None:
+        """Return the USD that one output token costs; None where LiteLLM does not know."""
+        details = self._details()
+        return output_price(*self._asked(details), details)
+
+    def _asked(self, details: dict[str, Any]) -> tuple[str | None, str]:
+        """Return model and provider, as LiteLLM has found them out by now."""
+        model = _text(details.get("model")) or _text(self.model)
+        provider = _text(details.get("custom_llm_provider")) or _text(self.provider)
+        return _resolve(model) if provider is None else (model, provider)
+
+    def _details(self) -> dict[str, Any]:
+        return getattr(self.logging, "model_call_details", None) or {}
 
 
 def describe(operation: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> FromLiteLLM:

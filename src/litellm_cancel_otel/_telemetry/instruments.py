@@ -42,6 +42,7 @@ class Instruments:
         self._swallowed = board.counter(sc.SWALLOWED)
         self._undelivered = board.counter(sc.UNDELIVERED)
         self._undelivered_tokens = board.counter(sc.UNDELIVERED_TOKENS)
+        self._undelivered_cost = board.counter(sc.UNDELIVERED_COST)
         self._to_finally = board.histogram(sc.TO_FINALLY)
         self._to_upstream_close = board.histogram(sc.TO_UPSTREAM_CLOSE)
         self._time_to_cancel = board.histogram(sc.TIME_TO_CANCEL)
@@ -124,10 +125,15 @@ class Instruments:
     def undelivered_tokens(
         self, key: Key, ending: Ending, output_tokens: int | None, context: Context
     ) -> None:
-        """Count the same in tokens, given the whole answer's; None where nobody knows them."""
+        """Count the same in tokens and in money, given the whole answer's tokens.
+
+        Nothing is counted where nobody knows the tokens, or the price of one.
+        """
         if tokens := ending.tokens_undelivered(output_tokens):
             by_outcome = {**attributes(key), sc.OUTCOME: str(ending.verdict.outcome)}
             self._add(self._undelivered_tokens, tokens, by_outcome, context)
+            if cost := ending.cost_undelivered(output_tokens):
+                self._add(self._undelivered_cost, cost, by_outcome, context)
 
     def upstream_closed(
         self, key: Key, cancellation_type: str, ending: Ending, seconds: float, context: Context
@@ -159,7 +165,7 @@ class Instruments:
     def _add(
         self,
         counter: Counter,
-        amount: int,
+        amount: float,
         measured: Measured,
         context: Context | None = None,
     ) -> None:

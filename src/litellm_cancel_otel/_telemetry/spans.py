@@ -212,6 +212,7 @@ def _delivery(ending: Ending) -> Found:
         sc.DELIVERED: 1 - ending.wasted,
         sc.CHUNKS_UNDELIVERED: ending.undelivered,
         sc.TOKENS_UNDELIVERED: ending.tokens_undelivered(ending.facts.output_tokens),
+        sc.COST_UNDELIVERED: ending.cost_undelivered(ending.facts.output_tokens),
     }
 
 

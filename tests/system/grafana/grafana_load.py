@@ -29,6 +29,9 @@ MODELS = {
     "bedrock": ("nova-pro",),
 }
 
+PRICE = 1e-5
+"""The USD that one output token costs, of each model."""
+
 SOURCES = {
     Source.CLIENT_DISCONNECT: 60,
     Source.DEADLINE: 20,
@@ -164,8 +167,10 @@ class Replica:
             (source,) = self._random.choices(list(SOURCES), list(SOURCES.values()))
             self._cancelled(base, provider, source)
         else:
-            outcome = "error" if draw() < 0.02 else "completed"
-            self._count(sc.CALLS, {**base, sc.OUTCOME: outcome})
+            ended = {**base, sc.OUTCOME: "error" if draw() < 0.02 else "completed"}
+            self._count(sc.CALLS, ended)
+            if ended[sc.OUTCOME] == "completed" and draw() < 0.02:
+                self._waste(ended, 25)
 
     def _cancelled(self, base: dict[str, str], provider: str, source: Source) -> None:
         draw = self._random.random
@@ -185,11 +190,14 @@ class Replica:
         waited = self._random.lognormvariate(1.2, 0.9)
         self._measure(sc.TIME_TO_CANCEL, {**base, sc.SOURCE: source.value, **phase}, waited)
         wasted = 40 if "undelivered" in self.faults else int(draw() * 3)
-        waste = {**base, sc.OUTCOME: "cancelled"}
-        self._count(sc.UNDELIVERED, waste, wasted)
-        self._count(sc.UNDELIVERED_TOKENS, waste, wasted * 3)
+        self._waste({**base, sc.OUTCOME: "cancelled"}, wasted)
         if draw() < 0.2:
             self._count(sc.GUARD_ACTIONS, {**base, sc.ACTION: self._random.choice([*Action])})
+
+    def _waste(self, ended: dict[str, str], chunks: int) -> None:
+        self._count(sc.UNDELIVERED, ended, chunks)
+        self._count(sc.UNDELIVERED_TOKENS, ended, chunks * 3)
+        self._count(sc.UNDELIVERED_COST, ended, chunks * 3 * PRICE)
 
     def _open(self, _: CallbackOptions) -> Iterable[Observation]:
         for provider, models in MODELS.items():
@@ -206,7 +214,7 @@ class Replica:
         age = time.monotonic() - self._started if stuck else self._random.random() * 0.05
         yield Observation(age, _of("azure", "gpt-4o"))
 
-    def _count(self, metric: sc.Metric, attributes: dict[str, str], n: int = 1) -> None:
+    def _count(self, metric: sc.Metric, attributes: dict[str, str], n: float = 1) -> None:
         plain = {name: str(value) for name, value in attributes.items()}
         self._counters[metric.name].add(n, plain)
 

@@ -12,7 +12,7 @@ from litellm_cancel_otel._contract import semconv as sc
 from litellm_cancel_otel._contract.prometheus import FOREIGN, series
 from support import children
 
-NEVER = {sc.SWALLOWED, sc.STREAMS_STUCK, sc.UNDELIVERED, sc.UNDELIVERED_TOKENS}
+NEVER = {sc.SWALLOWED, sc.STREAMS_STUCK}
 """What does not happen in the demo, which cleans up at once."""
 UNSAID = {name for metric in (*NEVER, *FOREIGN) for name in series(metric)}
 QUIET = {"Internal errors a second, by seam"}
@@ -23,6 +23,7 @@ SEEN = (
     'litellm_cancel_cancellations_total{litellm_cancel_source="client_disconnect"}',
     'litellm_cancel_cancellations_total{litellm_cancel_source="abandoned"}',
     "litellm_cancel_guard_actions_total",
+    "count_over_time(litellm_cancel_cost_undelivered_USD_total[1m]) >= 2",
     "count_over_time(litellm_cancel_internal_errors_total[1m]) >= 16",
 )
 """What must have happened twice, so that there is a rate, before the panels are asked."""

@@ -62,6 +62,7 @@ def test_chromium_takes_the_picture(tmp_path: Path, loaded: Loaded) -> None:
         (0.154, "percentunit", "15.4%"),
         (0.25, "suffix:/s", "0.25/s"),
         (12_345.0, "short", "12.3 K"),
+        (0.25, "currencyUSD", "$0.25"),
         (float("nan"), "s", "-"),
     ],
 )
