@@ -7,7 +7,7 @@ a test of seconds can use. Which calls happen is drawn from a seeded generator.
 import random
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -18,6 +18,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.resources import Resource
 
 from litellm_cancel_otel._contract import semconv as sc
+from litellm_cancel_otel._contract.prometheus import EXPORTED, UPTIME
 from litellm_cancel_otel._contract.records import Action, EndedBy, Phase, Reason, Signal, Source
 
 SERVICE = "chat"
@@ -46,6 +47,8 @@ FAULTS = (
     "internal",
     "swallowed",
     "faults",
+    "spans_lost",
+    "collector",
     "after_disconnect",
     "orphaned",
     "no_chunk",
@@ -69,6 +72,7 @@ class Replica:
     seed: int
     calls_a_second: float = 40
     faults: set[str] = field(default_factory=set)
+    models: Mapping[str, Sequence[str]] = field(default_factory=lambda: MODELS)
 
     def __enter__(self) -> Self:
         try:
@@ -117,7 +121,10 @@ class Replica:
             sc.STREAMS_STUCK: self._stuck,
             sc.OLDEST_AFTER_DISCONNECT: self._oldest,
         }
-        self._counters: dict[str, Counter] = {}
+        self._counters: dict[str, Counter] = {
+            metric.name: meter.create_counter(metric.name, metric.unit)
+            for metric in (EXPORTED, UPTIME)
+        }
         self._histograms: dict[str, Histogram] = {}
         for metric in sc.METRICS:
             name, unit, text = metric.name, metric.unit, metric.description
@@ -143,10 +150,10 @@ class Replica:
 
     def _call(self) -> None:
         draw = self._random.random
-        provider = self._random.choices(list(MODELS), (5, 3, 2, 1))[0]
+        provider = self._random.choices(list(self.models), (5, 3, 2, 1)[: len(self.models)])[0]
         base = {
             sc.PROVIDER: sc.provider_name(provider),
-            sc.REQUEST_MODEL: self._random.choice(MODELS[provider]),
+            sc.REQUEST_MODEL: self._random.choice(self.models[provider]),
             sc.OPERATION: "chat",
         }
         if "swallowed" in self.faults:
@@ -155,6 +162,12 @@ class Replica:
         if "faults" in self.faults:
             self._count(sc.INTERNAL_ERRORS, {sc.SEAM: "stream.chunk"})
             self.faults.discard("faults")
+        if "spans_lost" in self.faults:
+            self._count(EXPORTED, {sc.ERROR_TYPE: "StatusCode.UNAVAILABLE"}, 64)
+            self.faults.discard("spans_lost")
+        if "collector" in self.faults:  # or it says that it is one, to be missed when it is gone
+            self._count(UPTIME, {})
+            self.faults.discard("collector")
         dropped = 0.004 if provider == "azure" else 0.001
         if "internal" in self.faults and provider == "azure":
             dropped = 0.3
@@ -192,7 +205,7 @@ class Replica:
             self._count(sc.GUARD_ACTIONS, {**base, sc.ACTION: self._random.choice([*Action])})
 
     def _open(self, _: CallbackOptions) -> Iterable[Observation]:
-        for provider, models in MODELS.items():
+        for provider, models in self.models.items():
             for model in models:
                 yield Observation(self._random.randint(2, 9), _of(provider, model))
 
