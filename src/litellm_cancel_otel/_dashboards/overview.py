@@ -24,7 +24,7 @@ def board() -> Board:
         "stuck now, and what does it cost?",
         [
             *(Row("", 3, [(8, tile) for tile in three]) for three in shared.by_three(CALLS)),
-            Row("Which provider is the odd one out?", 8, [(24, _providers())]),
+            Row("Which provider is the odd one out?", 7, [(24, _providers())]),
             Row("Who cancels", 8, [(10, _share()), (7, _sides()), (7, _sources())]),
             Row("Clean-up after a disconnect", 7, [(8, panel) for panel in _finally()]),
             Row("", 8, [(8, _heat()), (8, _upstream()), (8, shared.stuck_by_reason(CALLS))]),

@@ -155,13 +155,13 @@ def swallowed(calls: Source) -> Panel:
     return lines(
         About(
             "Swallowed cancels",
-            "By seam, a second: calls that returned as if nothing had happened although their task "
+            "By seam: calls that returned as if nothing had happened although their task "
             "had been told to stop: whoever waits for that task waits on. Any at all is a fault of "
             "the code at that seam.",
             "swallowed-cancels",
         ),
-        [Line(calls.rate(sc.SWALLOWED, sc.SEAM), f"{{{{{sc.SEAM}}}}}")],
-        style.A_SECOND,
+        [Line(calls.increase(sc.SWALLOWED, sc.SEAM), f"{{{{{sc.SEAM}}}}}")],
+        style.COUNT,
         colours={},
         none="none was swallowed",
     )

@@ -91,12 +91,12 @@ def _errors() -> Panel:
     return lines(
         About(
             "Internal errors, by seam",
-            "A second, and where in LiteLLM our own code failed. After an upgrade of LiteLLM: run "
+            "How many, and where in LiteLLM our own code failed. After an upgrade of LiteLLM: run "
             "`litellm-cancel-otel doctor`, and report the seam.",
             "internal-errors",
         ),
-        [Line(faults.rate(sc.INTERNAL_ERRORS, sc.SEAM), f"{{{{{sc.SEAM}}}}}")],
-        style.A_SECOND,
+        [Line(faults.increase(sc.INTERNAL_ERRORS, sc.SEAM), f"{{{{{sc.SEAM}}}}}")],
+        style.COUNT,
         colours={},
         none="no fault",
     )

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from types import TracebackType
 from typing import Self
 
@@ -89,7 +90,7 @@ class Replica:
         self._instruments()
         self._server, self._thread = start_http_server(0, "127.0.0.1", registry)
         self.port = self._server.server_port
-        self._started = time.monotonic()
+        self._stuck_since: float | None = None
         self._stop = threading.Event()
         self._driver = threading.Thread(target=self._drive, daemon=True)
         self._driver.start()
@@ -210,13 +211,17 @@ class Replica:
                 yield Observation(self._random.randint(2, 9), _of(provider, model))
 
     def _stuck(self, _: CallbackOptions) -> Iterable[Observation]:
-        for reason in Reason:
+        for reason, provider in zip(Reason, cycle(self.models)):
             stuck = 2 if reason in self.faults else 0
-            yield Observation(stuck, {**_of("azure", "gpt-4o"), sc.REASON: reason.value})
+            of = _of(provider, self.models[provider][0])
+            yield Observation(stuck, {**of, sc.REASON: reason.value})
 
     def _oldest(self, _: CallbackOptions) -> Iterable[Observation]:
-        stuck = "after_disconnect" in self.faults
-        age = time.monotonic() - self._started if stuck else self._random.random() * 0.05
+        age = self._random.random() * 0.05
+        if "after_disconnect" in self.faults:
+            now = time.monotonic()
+            self._stuck_since = self._stuck_since or now
+            age += now - self._stuck_since
         yield Observation(age, _of("azure", "gpt-4o"))
 
     def _count(self, metric: sc.Metric, attributes: dict[str, str], n: int = 1) -> None:
