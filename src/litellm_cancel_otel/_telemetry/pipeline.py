@@ -110,15 +110,15 @@ def _tracers(
     metered_by: metrics.MeterProvider | None = None,
 ) -> TracerProvider:
     provider = TracerProvider(
-        resource=resource, shutdown_on_exit=False, **_metering(TracerProvider, metered_by)
+        resource=resource, shutdown_on_exit=False, **metering(TracerProvider, metered_by)
     )
     for exporter in exporters:
-        metering = _metering(BatchSpanProcessor, metered_by)
-        provider.add_span_processor(BatchSpanProcessor(exporter, **metering))
+        counts = metering(BatchSpanProcessor, metered_by)
+        provider.add_span_processor(BatchSpanProcessor(exporter, **counts))
     return provider
 
 
-def _metering(cls: Callable[..., object], provider: metrics.MeterProvider | None) -> dict[str, Any]:
+def metering(cls: Callable[..., object], provider: metrics.MeterProvider | None) -> dict[str, Any]:
     """Return where a part of the SDK counts what it drops, if it can: older ones do not count."""
     known = "meter_provider" in inspect.signature(cls).parameters
     return {"meter_provider": provider} if known else {}
@@ -221,7 +221,7 @@ def _exporter(signal: str, name: str, metered_by: metrics.MeterProvider | None) 
     for found in entry_points(group=group, name=name):
         try:
             make = found.load()
-            return make(**_metering(make, metered_by))
+            return make(**metering(make, metered_by))
         except Exception as exc:  # half a package, or a variable that it cannot read
             raise LookupError(f"{name} failed with {_told(exc)}") from exc
     if name in _OTLP.values():
