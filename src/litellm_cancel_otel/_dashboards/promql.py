@@ -19,6 +19,9 @@ A scraped target that is gone is marked so at once, but nothing marks what came 
 Prometheus would show it for five minutes more.
 """
 
+BEFORE: Final = "5m"
+"""How long before a window a series is looked for that may have begun in it."""
+
 LEADING: Final = 8
 """How many models or instances one panel shows: as many as colours can be told apart."""
 
@@ -58,11 +61,13 @@ class Source:
         """Return by how much a counter rose, its first value included.
 
         ``increase`` alone needs two samples and so never sees the first swallowed cancel of a
-        replica, which may stay the only one.
+        replica, which may stay the only one. A series is new if it was not there for a while before
+        the window: at the window's start alone it may be missing because one scrape failed.
         """
         counter = self._select(_counted(metric))
         rose = f"increase({counter}[{self.window}])"
-        return _sum(f"({counter} unless {counter} offset {self.window}) or {rose}", by)
+        before = f"last_over_time({counter}[{BEFORE}] offset {self.window})"
+        return _sum(f"({counter} unless {before}) or {rose}", by)
 
     def now(self, gauge: sc.Metric) -> str:
         """Return a gauge's series of replicas that still report."""
