@@ -12,6 +12,7 @@ import pytest
 
 from disconnect.asgi import Message, Receive, Scope, Send
 from litellm_cancel_otel import CancellationMiddleware
+from litellm_cancel_otel._contract import semconv as sc
 from litellm_cancel_otel._integration.shutdown import export_last
 from litellm_cancel_otel._seams.proxy_server import after_shutdown
 from support.hosts import (
@@ -71,6 +72,17 @@ class TestLifespan:
         await twice({"type": "lifespan"}, never, send)
 
         assert order == ["lifespan.startup.complete", "export", f"lifespan.shutdown.{word}"]
+
+    async def test_it_is_said_that_the_process_stops_on_purpose(self, telemetry: Telemetry) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await send({"type": "lifespan.shutdown.complete"})
+
+        before = telemetry.points(sc.INTERNAL_ERRORS)
+        await CancellationMiddleware(app)({"type": "lifespan"}, never, nowhere)
+        after = telemetry.points(sc.INTERNAL_ERRORS)
+
+        assert before == [({sc.SEAM: sc.NO_FAULT}, 0)]
+        assert after == [({sc.SEAM: sc.NO_FAULT}, 0), ({sc.SEAM: sc.STOPPED}, 0)]
 
     async def test_telemetry_that_the_application_starts_is_exported(
         self, monkeypatch: pytest.MonkeyPatch

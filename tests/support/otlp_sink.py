@@ -90,6 +90,8 @@ class OtlpSink:
 
     spans: list[ReceivedSpan] = field(default_factory=list)
     metrics: list[ReceivedMetric] = field(default_factory=list)
+    refused: set[str] = field(default_factory=set)
+    """Paths that it does not take over HTTP, such as ``/v1/traces``."""
 
     def __enter__(self) -> Self:
         self._changed = threading.Condition()
@@ -170,7 +172,7 @@ class OtlpSink:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 if self.headers.get("content-encoding") == "gzip":
                     body = gzip.decompress(body)
-                if self.path not in _REQUESTS:
+                if self.path not in _REQUESTS or self.path in sink.refused:
                     self.send_error(404)
                     return
                 sink.take(_REQUESTS[self.path].FromString(body), "http")

@@ -416,6 +416,16 @@ def test_a_collector_that_is_not_there_is_a_failure() -> None:
     assert "Traceback" not in ended.stderr
 
 
+def test_a_collector_that_takes_metrics_and_no_traces_is_told_apart() -> None:
+    with OtlpSink(refused={"/v1/traces"}) as sink:
+        ways = ("--ways", "cancel-body", "--providers", "openai")
+        ended = demo(*ways, "--otlp", sink.http_endpoint)
+    assert ended.returncode == 1
+    assert "not all sent" in ended.stderr
+    assert "of traces" in ended.stderr
+    assert "of metrics" not in ended.stderr
+
+
 @needs_prometheus
 def test_metrics_are_served_for_a_scrape_until_ctrl_c() -> None:
     with children.started(

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
 
+from litellm_cancel_otel._contract import semconv as sc
+from litellm_cancel_otel._contract.prometheus import EXPORTED
 from litellm_cancel_otel._telemetry.pipeline import shown_address, without_secrets
 from support import children
 from support.otlp_sink import OtlpSink
@@ -93,6 +95,42 @@ def test_what_the_sdk_counts_of_its_own_spans_goes_the_same_way(sink: OtlpSink) 
     )
     names = {metric.name for metric in sink.metrics}
     assert {"otel.sdk.span.started", "otel.sdk.processor.span.queue.size"} <= names
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_spans_that_nobody_took_are_counted_where_metrics_still_go(
+    sink: OtlpSink, protocol: str
+) -> None:
+    child(
+        "pipeline = exports.resolve()" + RECORD + "pipeline.flush()",
+        OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED="true",
+        OTEL_EXPORTER_OTLP_TRACES_ENDPOINT="http://127.0.0.1:1",
+        OTEL_EXPORTER_OTLP_TIMEOUT="1",
+        **sink.env(protocol),
+    )
+    (lost,) = [
+        count
+        for metric in sink.metrics
+        if metric.name == EXPORTED.name
+        for attributes, count in metric.points
+        if attributes.get(sc.ERROR_TYPE)
+    ][-1:]
+    assert lost == 1
+
+
+def test_a_process_that_ends_by_itself_says_that_it_stopped(sink: OtlpSink) -> None:
+    child(
+        """
+        from litellm_cancel_otel._contract.faults import Faults
+        from litellm_cancel_otel._telemetry.instruments import Instruments
+
+        pipeline = exports.resolve()
+        keep = Instruments(pipeline.meter_provider, "1", Faults(), max_models=1)
+        """,
+        **sink.env("http/protobuf"),
+    )
+    (last,) = [metric for metric in sink.metrics if metric.name == sc.INTERNAL_ERRORS.name]
+    assert {attributes[sc.SEAM] for attributes, _ in last.points} == {sc.NO_FAULT, sc.STOPPED}
 
 
 def test_an_instance_id_of_the_operators_is_kept(sink: OtlpSink) -> None:

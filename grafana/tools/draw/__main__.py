@@ -9,10 +9,11 @@ import time
 from pathlib import Path
 
 from .data import Source
-from .page import page
+from .page import EDGE, page
 
 DASHBOARDS = Path(__file__).parents[2] / "dashboards"
-WIDTHS = (1280, 1920)
+WINDOWS = {1280: 930, 1920: 1570}
+"""How wide the dashboards' grid is in a window of that width, with the navigation docked."""
 
 
 def main() -> None:
@@ -25,19 +26,26 @@ def main() -> None:
     parser.add_argument("--scrape", type=float, default=5, help="the interval of scrapes")
     parser.add_argument("--provider", help="the provider to choose on dashboards for one")
     args = parser.parse_args()
-    end = time.time()
     for path in sorted(DASHBOARDS.glob("*.json")):
-        if args.names and path.stem not in args.names:
-            continue
-        board = json.loads(path.read_text(encoding="utf-8"))
-        choices = {}
-        for one in board["templating"]["list"]:
-            if one["name"] == "provider" and not one.get("multi"):
-                choices["provider"] = args.provider or one["current"]["value"]
-        source = Source(args.prometheus, end - args.seconds, end, args.scrape, choices)
-        for width in WIDTHS:
-            html, height = page(board, source, width)
-            picture(html, args.out / f"dashboard-{path.stem}-{width}.png", width, height)
+        if not args.names or path.stem in args.names:
+            draw(path, args.prometheus, args.out, args.seconds, args.scrape, args.provider)
+
+
+def draw(
+    path: Path, prometheus: str, out: Path, seconds: float, scrape: float, provider: str | None
+) -> None:
+    """Draw one dashboard of the last so many seconds, as it is in windows of both widths."""
+    end = time.time()
+    board = json.loads(path.read_text(encoding="utf-8"))
+    choices = {}
+    for one in board["templating"]["list"]:
+        if one["name"] == "provider" and not one.get("multi"):
+            choices["provider"] = provider or one["current"]["value"]
+    source = Source(prometheus, end - seconds, end, scrape, choices)
+    for window, grid in WINDOWS.items():
+        width = grid + 2 * EDGE
+        html, height = page(board, source, width)
+        picture(html, out / f"dashboard-{path.stem}-{window}.png", width, height)
 
 
 def picture(html: str, out: Path, width: int, height: int) -> None:

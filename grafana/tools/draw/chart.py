@@ -13,6 +13,10 @@ LEFT, BOTTOM, TOP, ROW = 62, 22, 8, 18
 """Pixels around a plot, and the height of a row of its legend."""
 
 
+Colours = dict[tuple[str, str], str]
+"""The colour of each series, by its name and query."""
+
+
 class Axis:
     """A value's place on an axis of so many pixels, bottom up."""
 
@@ -45,10 +49,17 @@ class Axis:
 def courses(look: Look, series: list[Series], source: Source, width: int, height: int) -> str:
     """Return a panel of lines or stacked areas, with its legend."""
     series = [one for one in series if one.points]
+    colours = {
+        (one.name, one.ref): look.colour(one.name, one.ref, place)
+        for place, one in enumerate(series)
+    }
     stacked = (look.custom("stacking") or {}).get("mode") == "normal"
     drawn = list(_stacked(series) if stacked else ((one, one.points, None) for one in series))
     values = [value for _, upper, _ in drawn for _, value in upper]
-    legend, rows = _legend(look, series, width)
+    if (look.panel["options"].get("legend") or {}).get("displayMode") == "table":
+        legend, rows = _legend_table(look, series, colours, width, height)
+    else:
+        legend, rows = _legend(look, series, colours, width)
     plot_w, plot_h = width - LEFT - 10, height - TOP - BOTTOM - ROW * rows
     logarithmic = (look.custom("scaleDistribution") or {}).get("type") == "log"
     limits = _limits(look)
@@ -57,7 +68,8 @@ def courses(look: Look, series: list[Series], source: Source, width: int, height
     axis = Axis(least, most, plot_h, logarithmic=logarithmic and bool(positive))
     parts = [_frame(axis, look.unit, source, plot_w, plot_h)]
     for one, upper, lower in reversed(drawn):
-        parts.append(_course(look, one, upper, lower, axis, source, plot_w))
+        colour = colours[one.name, one.ref]
+        parts.append(_course(look, one, colour, upper, lower, axis, source, plot_w))
     for limit in limits:
         y = axis.place(limit)
         parts.append(
@@ -74,7 +86,7 @@ def courses(look: Look, series: list[Series], source: Source, width: int, height
 def heat(look: Look, series: list[Series], source: Source, width: int, height: int) -> str:
     """Return a heatmap of a histogram's cumulative buckets."""
     rows = sorted((float(one.labels["le"]), dict(one.points)) for one in series)
-    plot_w, plot_h = width - LEFT - 10, height - TOP - BOTTOM - 6
+    plot_w, plot_h = width - LEFT - 10, height - TOP - BOTTOM - 36
     times = sorted({at for _, points in rows for at in points})
     below = dict.fromkeys(times, 0.0)
     cells: list[tuple[int, float, float]] = []
@@ -105,7 +117,8 @@ def heat(look: Look, series: list[Series], source: Source, width: int, height: i
     parts.append(_times(source, plot_w, plot_h))
     return (
         f'<svg width="{width}" height="{height}"><g transform="translate({LEFT},{TOP})">'
-        f"{''.join(parts)}</g></svg>"
+        f'{"".join(parts)}</g><g transform="translate({LEFT},{TOP + plot_h + BOTTOM + 6})">'
+        f"{_scale(look, top)}</g></svg>"
     )
 
 
@@ -142,13 +155,14 @@ def _stacked(
 def _course(
     look: Look,
     one: Series,
+    colour: str,
     upper: list[tuple[float, float]],
     lower: dict[float, float] | None,
     axis: Axis,
     source: Source,
     width: float,
 ) -> str:
-    own, colour = look.of(one.name, one.ref), look.colour(one.name, one.ref)
+    own = look.of(one.name, one.ref)
     dash = own.get("custom.lineStyle", {}).get("dash")
     thick = own.get("custom.lineWidth", look.custom("lineWidth", 1))
     style = f'stroke-dasharray="{" ".join(map(str, dash))}"' if dash else ""
@@ -204,7 +218,7 @@ def _times(source: Source, width: float, height: float) -> str:
     return "".join(parts)
 
 
-def _legend(look: Look, series: list[Series], width: int) -> tuple[str, int]:
+def _legend(look: Look, series: list[Series], colours: Colours, width: int) -> tuple[str, int]:
     """Return the legend and how many rows it has."""
     parts, x, y = [], 0.0, 0
     for one in series:
@@ -213,7 +227,7 @@ def _legend(look: Look, series: list[Series], width: int) -> tuple[str, int]:
         wide = 26 + 6.6 * len(one.name)
         if x and x + wide > width - 24:
             x, y = 0.0, y + ROW
-        colour = look.colour(one.name, one.ref)
+        colour = colours[one.name, one.ref]
         parts.append(
             f'<line x1="{x:.0f}" x2="{x + 13:.0f}" y1="{y - 4}" y2="{y - 4}" stroke="{colour}" '
             'stroke-width="3"/>'
@@ -221,6 +235,45 @@ def _legend(look: Look, series: list[Series], width: int) -> tuple[str, int]:
         )
         x += wide
     return "".join(parts), y // ROW + 1
+
+
+def _legend_table(
+    look: Look, series: list[Series], colours: Colours, width: int, height: int
+) -> tuple[str, int]:
+    """Return the legend with its figures; what does not fit Grafana lets one scroll to."""
+    rows = [("Name", "Last *", "Max", "")]
+    for one in sorted(series, key=lambda one: -max(value for _, value in one.points)):
+        values = [value for _, value in one.points]
+        figures = (shown(values[-1], look.unit), shown(max(values), look.unit))
+        rows.append((one.name, *figures, colours[one.name, one.ref]))
+    rows = rows[: max(2, int(0.35 * height / ROW))]
+    parts = []
+    for number, (name, last, most, colour) in enumerate(rows):
+        y = number * ROW
+        if colour:
+            parts.append(
+                f'<line x1="0" x2="13" y1="{y - 4}" y2="{y - 4}" stroke="{colour}" '
+                'stroke-width="3"/>'
+            )
+        for x, text, anchor in ((18, name, "start"), (width - 110, last, "end")):
+            parts.append(f'<text x="{x}" y="{y}" class="legend" text-anchor="{anchor}">')
+            parts.append(f"{escape(text)}</text>")
+        parts.append(f'<text x="{width - 34}" y="{y}" class="legend" text-anchor="end">')
+        parts.append(f"{escape(most)}</text>")
+    return "".join(parts), len(rows)
+
+
+def _scale(look: Look, top: float) -> str:
+    """Return a heatmap's legend: what the darkest and the brightest cell stand for."""
+    unit = str(look.panel["options"]["cellValues"]["unit"])
+    steps = "".join(
+        f'<rect x="{i * 5}" y="0" width="5" height="8" fill="{_blue(i / 23)}"/>' for i in range(24)
+    )
+    least, most = shown(0.0, unit), shown(top, unit)
+    return (
+        f'{steps}<text x="0" y="20" class="tick">{least}</text>'
+        f'<text x="120" y="20" class="tick" text-anchor="end">{most}</text>'
+    )
 
 
 def _limits(look: Look) -> list[float]:

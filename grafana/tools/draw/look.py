@@ -42,11 +42,13 @@ class Look:
                 found |= {one["id"]: one["value"] for one in override["properties"]}
         return found
 
-    def colour(self, name: str, ref: str = "") -> str:
-        """Return a series' colour: its own, or one that depends on its name alone."""
+    def colour(self, name: str, ref: str = "", place: int = 0) -> str:
+        """Return a series' colour: its own, or that of its place among all, or of its name."""
         own = self.of(name, ref).get("color", {})
         fixed: str | None = own.get("fixedColor")
-        return fixed or PALETTE[zlib.crc32(name.encode()) % len(PALETTE)]
+        by_place = self.defaults.get("color", {}).get("mode") == "palette-classic"
+        number = place if by_place else zlib.crc32(name.encode())
+        return fixed or PALETTE[number % len(PALETTE)]
 
     def level(self, value: float, thresholds: dict[str, Any] | None = None) -> str:
         """Return the colour that the thresholds give a value."""

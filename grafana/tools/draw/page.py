@@ -23,9 +23,11 @@ h1 {{ font-size: 19px; font-weight: 500; margin: 0; position: absolute; left: {E
 .time {{ position: absolute; right: {EDGE}px; top: 16px; color: {DIM} }}
 .panel {{ position: absolute; background: {PANEL}; border: 1px solid {GRID}; border-radius: 2px;
   overflow: hidden }}
-.panel h2 {{ font-size: 13px; font-weight: 500; margin: 0; padding: 8px 10px 0; height: 28px;
-  white-space: nowrap; overflow: hidden; text-overflow: ellipsis }}
-.panel h2 i {{ color: {DIM}; font: italic 9px serif; border: 1px solid {DIM}; border-radius: 6px;
+.panel h2 {{ font-size: 14px; font-weight: 500; margin: 0; padding: 8px 10px 0; height: 28px;
+  white-space: nowrap; display: flex }}
+.panel h2 span {{ overflow: hidden; text-overflow: ellipsis }}
+.panel h2 i {{ align-self: flex-start; color: {DIM};
+  font: italic 9px serif; border: 1px solid {DIM}; border-radius: 6px;
   padding: 0 3.5px; margin-left: 7px; vertical-align: 2px }}
 .row {{ position: absolute; font-size: 15px; padding: 4px 2px; font-weight: 500 }}
 .row::before {{ content: "⌄ "; color: {DIM} }}
@@ -34,11 +36,11 @@ h1 {{ font-size: 19px; font-weight: 500; margin: 0; position: absolute; left: {E
 .value {{ position: absolute; left: 0; right: 0; text-align: center; font-weight: 600 }}
 .spark {{ position: absolute; left: 0; bottom: 0 }}
 .none {{ position: absolute; left: 0; right: 0; top: 50%; text-align: center; color: {DIM} }}
-table {{ border-collapse: collapse; width: 100%; table-layout: auto }}
-th {{ text-align: right; color: #6E9FFF; font-weight: 500; padding: 6px 10px; font-size: 12px;
-  border-bottom: 1px solid {GRID}; white-space: nowrap }}
-td {{ text-align: right; padding: 6px 10px; border-bottom: 1px solid {GRID}; white-space: nowrap;
-  overflow: hidden; text-overflow: ellipsis; max-width: 330px }}
+table {{ border-collapse: collapse; width: 100%; table-layout: fixed }}
+th {{ text-align: right; color: #6E9FFF; font-weight: 500; padding: 6px 6px; font-size: 14px;
+  border-bottom: 1px solid {GRID}; white-space: nowrap; overflow: hidden; text-overflow: ellipsis }}
+td {{ text-align: right; padding: 6px 6px; border-bottom: 1px solid {GRID}; white-space: nowrap;
+  overflow: hidden; text-overflow: ellipsis }}
 th.name, td.name {{ text-align: left }}
 .link {{ color: #6E9FFF }}
 .alert {{ padding: 7px 10px; border-bottom: 1px solid {GRID}; display: flex;
@@ -59,7 +61,9 @@ def page(board: dict[str, Any], source: Source, width: int) -> tuple[str, int]:
         if panel["type"] == "row":
             parts.append(f'<div class="row" style="{place}">{escape(panel["title"])}</div>')
             continue
-        title = f"<h2>{escape(panel['title'])}<i>i</i></h2>"
+        # What Grafana has for the title beside padding, menu and the description's icon.
+        room = f"max-width:{w - 92}px"
+        title = f'<h2><span style="{room}">{escape(panel["title"])}</span><i>i</i></h2>'
         body = _body(panel, source, w - 2, h - 30)
         parts.append(f'<div class="panel" style="{place}">{title}{body}</div>')
     head = f"<h1>{escape(board['title'])}</h1>{_choices(board, source)}"
@@ -88,7 +92,7 @@ def _body(panel: dict[str, Any], source: Source, width: int, height: int) -> str
         return _none(look)
     targets = panel["targets"]
     if panel["type"] == "table":
-        return _table(look, targets, source)
+        return _table(look, targets, source, width)
     series = [one for target in targets for one in source.courses(target)]
     if not any(one.points for one in series):
         return _none(look)
@@ -116,7 +120,7 @@ def _stat(look: Look, series: list[Series], width: int, height: int) -> str:
     )
 
 
-def _table(look: Look, targets: list[dict[str, Any]], source: Source) -> str:
+def _table(look: Look, targets: list[dict[str, Any]], source: Source, width: int) -> str:
     names: dict[str, str] = {}
     for change in look.panel["transformations"]:
         names |= change["options"].get("renameByName", {})
@@ -138,7 +142,21 @@ def _table(look: Look, targets: list[dict[str, Any]], source: Source) -> str:
         cells = [_name(look, names[label], text) for label, text in zip(labels, key, strict=True)]
         cells += [_cell(look, heading, values.get(heading)) for heading in headings]
         lines.append(f"<tr>{''.join(cells)}</tr>")
-    return f"<table>{''.join(lines)}</table>"
+    columns = [*(names[label] for label in labels), *headings]
+    wide = _widths(look, columns, width)
+    return f"<table style='width:{sum(wide):.0f}px'>{_group(wide)}{''.join(lines)}</table>"
+
+
+def _widths(look: Look, columns: list[str], width: int) -> list[float]:
+    """Return the columns' widths as Grafana has them: fixed ones, and the rest shared."""
+    fixed = [look.of(column).get("custom.width") for column in columns]
+    rest = width - sum(one for one in fixed if one) - 16
+    shared = max(look.custom("minWidth", 150), rest / max(1, fixed.count(None)))
+    return [one or shared for one in fixed]
+
+
+def _group(widths: list[float]) -> str:
+    return "".join(f'<col style="width:{width:.0f}px">' for width in widths)
 
 
 def _name(look: Look, heading: str, text: str) -> str:

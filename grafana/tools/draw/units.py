@@ -15,6 +15,8 @@ def shown(value: float, unit: str, decimals: int | None = None) -> str:
         return _seconds(value, decimals)
     if unit == "currencyUSD":
         return f"${_digits(value, decimals)}"
+    if unit == "si:s":
+        return _decade(value, decimals)
     if unit.startswith("suffix:"):
         return f"{_digits(value, decimals)}{unit.removeprefix('suffix:')}"
     if abs(value) >= 1e4:
@@ -33,6 +35,12 @@ def _seconds(value: float, decimals: int | None) -> str:
         if abs(value) >= least:
             return f"{_digits(value * factor, decimals)} {name}"
     return f"{value:.2g} s"
+
+
+def _decade(value: float, decimals: int | None) -> str:
+    if abs(value) >= 1000:
+        return f"{_digits(value / 1000, decimals)} ks"
+    return _seconds(value, decimals) if abs(value) < 60 else f"{_digits(value, decimals)} s"
 
 
 def _digits(value: float, decimals: int | None) -> str:

@@ -16,7 +16,9 @@ PROCESSED: Final = sc.Metric("otel.sdk.processor.span.processed", "counter", "{s
 EXPORTED: Final = sc.Metric("otel.sdk.exporter.span.exported", "counter", "{span}", "")
 REFUSED: Final = sc.Metric("otelcol_receiver_refused_spans", "counter", "{span}", "")
 FAILED: Final = sc.Metric("otelcol_exporter_send_failed_spans", "counter", "{span}", "")
-FOREIGN: Final = (PROCESSED, EXPORTED, REFUSED, FAILED)
+NOT_QUEUED: Final = sc.Metric("otelcol_exporter_enqueue_failed_spans", "counter", "{span}", "")
+UPTIME: Final = sc.Metric("otelcol_process_uptime", "counter", "", "")
+FOREIGN: Final = (PROCESSED, EXPORTED, REFUSED, FAILED, NOT_QUEUED, UPTIME)
 """What the OpenTelemetry SDK and the Collector say of themselves."""
 
 

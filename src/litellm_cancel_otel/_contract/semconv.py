@@ -61,6 +61,12 @@ EVENT_GUARD: Final = "guard"
 UNKNOWN: Final = "unknown"
 """The value that stands for a provider, or a model, that LiteLLM did not find out."""
 
+NO_FAULT: Final = "none"
+"""The seam of a series that says only that somebody reports."""
+
+STOPPED: Final = "stopped"
+"""The seam of a series that says that no more will come, and that this is as it should be."""
+
 OTHER: Final = "_other"
 """The value that stands for every model, and every provider, past the limit of distinct ones."""
 

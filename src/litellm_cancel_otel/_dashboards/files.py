@@ -1,13 +1,10 @@
 """Every file that is built, by its path from the repository's root."""
 
 from collections.abc import Mapping
-from typing import Final
 
-from . import overview, provider, stuck, telemetry
+from .boards import BOARDS
 from .frame import Board
 from .rule_files import alert_file, grafana_file, recording_file
-
-BOARDS: Final = tuple(module.board() for module in (overview, provider, stuck, telemetry))
 
 
 def files() -> Mapping[str, str]:

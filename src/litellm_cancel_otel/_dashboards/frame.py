@@ -59,6 +59,11 @@ class Board:
         found["panels"] = _laid_out(self.rows, found["panels"])
         return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
 
+    def panel_id(self, title: str) -> int:
+        """Return the id of the one panel that has this title."""
+        (found,) = [one["id"] for one in json.loads(self.json())["panels"] if one["title"] == title]
+        return int(found)
+
     def _built(self) -> dashboard.Dashboard:
         board = (
             dashboard.Dashboard(self.title)

@@ -15,10 +15,12 @@ from .parts import (
     described,
     in_colour,
     look,
+    one_by_one,
     option,
     ref_id,
     thresholds,
 )
+from .promql import LEADING
 from .sdk import (
     common,
     dashboard,
@@ -41,6 +43,9 @@ from .sdk import (
 from .sdk import (
     tempo_models as tm,
 )
+
+NARROWEST = 80
+"""Pixels of a table's column; Grafana would give each 150 and let the table be scrolled."""
 
 
 def tile(
@@ -81,10 +86,12 @@ def lines(
     logarithmic: bool = False,
     dashed: str | None = None,
     faint: str | None = None,
+    many: bool = False,
     none: str = "no data",
 ) -> Panel:
     """Return courses over time; ``dashed`` is a pattern of names, ``faint`` the id of a query."""
-    panel = courses(about, targets, unit, colours).line_width(2).fill_opacity(0).no_value(none)
+    panel = courses(about, targets, unit, colours, many=many)
+    panel = panel.line_width(2).fill_opacity(0).no_value(none)
     if objective is not None:
         panel = panel.thresholds(
             thresholds("transparent", {objective: style.RED})
@@ -119,11 +126,12 @@ def areas(
     unit: str,
     colours: Mapping[str, str] | None = None,
     *,
+    many: bool = False,
     none: str = "no data",
 ) -> Panel:
     """Return courses stacked on each other, for parts that sum up to something."""
     return (
-        courses(about, targets, unit, colours)
+        courses(about, targets, unit, colours, many=many)
         .line_width(1)
         .fill_opacity(45)
         .no_value(none)
@@ -132,13 +140,14 @@ def areas(
 
 
 def heat(about: About, expr: str, unit: str) -> Panel:
-    """Return a histogram's buckets over time."""
+    """Return a histogram's buckets over time; the axis has the unit, each cell is a rate."""
     line = Line(expr, "{{le}}", exemplar=True)
     return described(
         heatmap.Panel()
         .unit(unit)
         .no_value("no data")
         .calculate(False)
+        .cell_values(heatmap.CellValues().unit(style.A_SECOND))
         .y_axis(heatmap.YAxisConfig().unit(unit).axis_placement(cm.AxisPlacement.LEFT))
         .color(
             heatmap.HeatmapColorOptions()
@@ -167,8 +176,12 @@ def grid(
     sort: str | None = None,
     none: str = "no data",
     links: Mapping[str, str] | None = None,
+    widths: Mapping[str, int] | None = None,
 ) -> Panel:
-    """Return a table with a row for each set of labels; ``names`` are the labels' headings."""
+    """Return a table with a row for each set of labels; ``names`` are the labels' headings.
+
+    ``widths`` are of the labels' columns, in pixels; those without one share what is left.
+    """
     columns = list(columns)
     # Grafana numbers the columns of values only where there is more than one.
     values = (
@@ -179,6 +192,7 @@ def grid(
         table.Panel()
         .unit(style.COUNT)
         .no_value(none)
+        .min_width(NARROWEST)
         .cell_height(cm.TableCellHeight.SM)
         .with_transformation(models.DataTransformerConfig(id_val="merge", options={}))
         .with_transformation(
@@ -194,6 +208,8 @@ def grid(
     )
     for column in columns:
         panel = panel.override_by_name(column.name, cell(column))
+    for heading, width in (widths or {}).items():
+        panel = panel.override_by_name(heading, [option("custom.width", width)])
     for heading, url in (links or {}).items():
         link = {"title": "Look closer", "url": url}
         panel = panel.override_by_name(heading, [option("links", [link])])
@@ -206,18 +222,21 @@ def grid(
 
 
 def traces(about: About, traceql: str) -> Panel:
-    """Return the latest spans that a TraceQL query finds, each a link to its trace."""
+    """Return the latest spans that a TraceQL query finds, each a link to its trace.
+
+    Without the hint Tempo returns the first spans that it comes upon.
+    """
     query = (
         tempo.Dataquery()
         .query_type("traceql")
-        .query(traceql)
+        .query(f"{traceql} with (most_recent=true)")
         .table_type(tm.SearchTableType.SPANS)
         .limit(20)
         .ref_id("A")
         .filters([])
     )
     panel = table.Panel().unit(style.COUNT).no_value("no traces, or no Tempo")
-    panel = panel.cell_height(cm.TableCellHeight.SM)
+    panel = panel.cell_height(cm.TableCellHeight.SM).min_width(NARROWEST)
     return described(panel, about).datasource(TRACES).with_target(query)
 
 
@@ -226,12 +245,13 @@ def trace_counts(about: About, traceql: str) -> Panel:
     query = (
         tempo.Dataquery()
         .query_type("traceql")
-        .query(traceql)
+        .query(f"{traceql} | topk({LEADING})")
         .metrics_query_type(tm.MetricsQueryType.RANGE)
         .ref_id("A")
         .filters([])
     )
-    panel = look(timeseries.Panel(), style.COUNT, {}).no_value("no traces, or no Tempo")
+    panel = one_by_one(look(timeseries.Panel(), style.COUNT, {}))
+    panel = panel.no_value("no traces, or no Tempo")
     return described(panel, about).datasource(TRACES).with_target(query)
 
 

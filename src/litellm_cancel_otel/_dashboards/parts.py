@@ -33,7 +33,6 @@ class AnyPanel(Protocol):
     def build(self) -> models.Panel: ...
     def title(self, title: str) -> Self: ...
     def description(self, description: str) -> Self: ...
-    def links(self, links: list[Builder[models.DashboardLink]]) -> Self: ...
     def datasource(self, datasource: cm.DataSourceRef) -> Self: ...
 
 
@@ -60,7 +59,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One expression as a table's column; from ``warn`` on a cell is amber, from ``bad`` red."""
+    """One expression as a table's column; from ``warn`` on a cell is amber, from ``bad`` red.
+
+    A column without a width shares with the others what is left of the panel.
+    """
 
     name: str
     expr: str
@@ -68,13 +70,21 @@ class Column:
     warn: float | None = None
     bad: float | None = None
     decimals: int | None = None
+    width: int | None = None
 
 
 def courses(
-    about: About, targets: Iterable[Line], unit: str, colours: Mapping[str, str] | None
+    about: About,
+    targets: Iterable[Line],
+    unit: str,
+    colours: Mapping[str, str] | None,
+    *,
+    many: bool = False,
 ) -> timeseries.Panel:
     """Return a time series panel with its queries."""
     panel = look(timeseries.Panel(), unit, style.PROVIDERS if colours is None else colours)
+    if many:
+        panel = one_by_one(panel)
     panel = described(panel, about).no_value("no data")
     for i, line in enumerate(targets):
         panel = panel.with_target(asked(line, ref_id(i)))
@@ -105,17 +115,33 @@ def look(panel: timeseries.Panel, unit: str, colours: Mapping[str, str]) -> time
     return panel
 
 
+def one_by_one(panel: timeseries.Panel) -> timeseries.Panel:
+    """Give a panel whose series can have any name a colour for each, and a list to sort."""
+    legend = (
+        common.VizLegendOptions()
+        .display_mode(cm.LegendDisplayMode.TABLE)
+        .placement(cm.LegendPlacement.BOTTOM)
+        .show_legend(True)
+        .calcs(["lastNotNull", "max"])
+        .sort_by("Max")
+        .sort_desc(True)
+    )
+    by_place = dashboard.FieldColor().mode(models.FieldColorModeId.PALETTE_CLASSIC)
+    return panel.legend(legend).color_scheme(by_place)
+
+
 def _begins(name: str) -> str:
     """Return the pattern of a series' name: by itself or with a note behind it."""
     return f"/^{name.replace('.', '[.]')}( .*)?$/"
 
 
 def described(panel: P, about: About) -> P:
-    """Give a panel what it is about, and the datasource."""
-    link = dashboard.DashboardLink(f"Runbook: {about.section}")
-    link = link.type(models.DashboardLinkType.LINK).url(runbook(about.section)).target_blank(True)
-    described = panel.title(about.title).description(about.description).links([link])
-    return described.datasource(METRICS)
+    """Give a panel what it is about, and the datasource.
+
+    The link is in the text, for an icon of its own takes 38 pixels from the title.
+    """
+    text = f"{about.description}\n\n[Runbook]({runbook(about.section)})"
+    return panel.title(about.title).description(text).datasource(METRICS)
 
 
 def asked(
@@ -153,6 +179,8 @@ def in_colour(colour: str) -> models.DynamicConfigValue:
 def cell(column: Column) -> list[models.DynamicConfigValue]:
     """Return the overrides of a column's cells."""
     cell = [option("unit", column.unit), option("noValue", "-")]
+    if column.width is not None:
+        cell.append(option("custom.width", column.width))
     if column.decimals is not None:
         cell.append(option("decimals", column.decimals))
     limits = {column.warn: style.AMBER, column.bad: style.RED}

@@ -4,6 +4,9 @@ from typing import Final
 
 HOME: Final = "https://github.com/litellm-cancel-otel/litellm-cancel-otel/blob/main"
 
+GRAFANA: Final = "http://127.0.0.1:3000"
+"""Where Grafana is: the stack's in ``docker-compose.yml``; the alerts' links begin with it."""
+
 
 def runbook(section: str) -> str:
     """Return the address of a section of the runbook."""

@@ -19,6 +19,12 @@ A scraped target that is gone is marked so at once, but nothing marks what came 
 Prometheus would show it for five minutes more.
 """
 
+BEFORE: Final = "5m"
+"""How long before a window a series is looked for that may have begun in it."""
+
+LEADING: Final = 8
+"""How many models or instances one panel shows: as many as colours can be told apart."""
+
 JOB: Final = "job"
 INSTANCE: Final = "instance"
 
@@ -29,6 +35,7 @@ class Source:
 
     window: str
     matchers: tuple[str, ...] = ()
+    at: str = ""
 
     def where(self, *matchers: str) -> "Source":
         """Narrow by more matchers."""
@@ -38,37 +45,55 @@ class Source:
         """Take another window."""
         return replace(self, window=window)
 
+    def whole(self, window: str) -> "Source":
+        """Take one window for all points: the one that ends where the time shown ends."""
+        return replace(self, window=window, at=" @ end()")
+
     def rate(self, metric: sc.Metric, *by: str) -> str:
         """Return a counter's or histogram count's rate a second, summed over all replicas."""
-        return _sum(f"rate({self._select(_counted(metric))}[{self.window}])", by)
+        return _sum(f"rate({self._select(_counted(metric))}[{self.window}]{self.at})", by)
+
+    def peak(self, gauge: sc.Metric, *by: str) -> str:
+        """Return the most that a gauge was in the window."""
+        return most(f"max_over_time({self._select(family(gauge))}[{self.window}]{self.at})", *by)
 
     def increase(self, metric: sc.Metric, *by: str) -> str:
         """Return by how much a counter rose, its first value included.
 
         ``increase`` alone needs two samples and so never sees the first swallowed cancel of a
-        replica, which may stay the only one.
+        replica, which may stay the only one. A series is new if it was not there for a while before
+        the window: at the window's start alone it may be missing because one scrape failed.
         """
         counter = self._select(_counted(metric))
         rose = f"increase({counter}[{self.window}])"
-        return _sum(f"({counter} unless {counter} offset {self.window}) or {rose}", by)
+        before = f"last_over_time({counter}[{BEFORE}] offset {self.window})"
+        return _sum(f"({counter} unless {before}) or {rose}", by)
 
     def now(self, gauge: sc.Metric) -> str:
         """Return a gauge's series of replicas that still report."""
         selected = self._select(family(gauge))
         return f"{selected} and present_over_time({selected}[{FRESH}])"
 
+    def heartbeat(self) -> str:
+        """Return the selector of what every replica says for as long as it reports."""
+        return self.where(differs(sc.SEAM, sc.STOPPED))._select(family(sc.INTERNAL_ERRORS))
+
+    def alive(self, within: str = FRESH) -> str:
+        """Return the heartbeats of replicas that still report."""
+        return f"{self.heartbeat()} and present_over_time({self.heartbeat()}[{within}])"
+
     def reporting(self, *by: str) -> str:
         """Return a series for each group that has a replica that reports, to lean a zero on."""
-        return f"group{_by(by)} ({self.now(sc.INTERNAL_ERRORS)})"
+        return f"group{_by(by)} ({self.alive()})"
 
     def quantile(self, q: float, metric: sc.Metric, *by: str) -> str:
-        """Return a histogram's quantile over all replicas together."""
-        return f"histogram_quantile({q:g}, {self.buckets(metric, *by)})"
+        """Return a histogram's quantile over all replicas together; nothing is none, not NaN."""
+        return f"histogram_quantile({q:g}, {self.buckets(metric, *by)}) >= 0"
 
     def buckets(self, metric: sc.Metric, *by: str) -> str:
         """Return the rates of a histogram's buckets, summed over all replicas."""
         bucket = self._select(f"{family(metric)}_bucket")
-        return _sum(f"rate({bucket}[{self.window}])", ("le", *by))
+        return _sum(f"rate({bucket}[{self.window}]{self.at})", ("le", *by))
 
     def slower(self, metric: sc.Metric, limit: float, *by: str) -> str:
         """Return the share of measurements above one of the bucket boundaries."""
@@ -112,6 +137,12 @@ def total(expression: str, *by: str) -> str:
 def most(expression: str, *by: str) -> str:
     """Return the greatest of each group."""
     return f"max{_by(by)} ({expression})"
+
+
+def leading(expression: str, ranking: str, *by: str) -> str:
+    """Return the series that lead a ranking: what can be many is bounded, the same at all times."""
+    names = ", ".join(label(name) for name in by)
+    return f"({expression}) and on ({names}) topk({LEADING}, {ranking})"
 
 
 def share(part: str, whole: str) -> str:

@@ -9,7 +9,7 @@ from . import shared, style
 from .frame import CALLS, REPLICAS, SHOWN, Board, Row
 from .panels import areas, lines, tile, trace_counts, traces
 from .parts import About, Line, Panel
-from .promql import Source, differs, equal, share
+from .promql import Source, differs, equal, leading, share
 
 _CHOSEN: Final = f'span.{sc.PROVIDER} = "$provider"'
 _DROPPED: Final = f'span.{sc.CANCELLATION_TYPE} =~ ".+_internal"'
@@ -25,11 +25,13 @@ def board() -> Board:
         "What this provider cancels by itself, where and when, and how it compares with the "
         "others. Azure first: its internal cancels are the ones that look like the caller's.",
         [
-            Row("", 4, [(4, tile) for tile in _tiles()]),
+            Row("", 3, [(8, tile) for tile in _tiles()[:3]]),
+            Row("", 3, [(8, tile) for tile in _tiles()[3:]]),
             Row("Cancelled by the provider", 8, [(12, _by_model()), (12, _by_address())]),
             Row("", 8, [(8, _phases()), (8, _outcomes()), (8, _sources())]),
             Row("Against the others, on the same axes", 8, [(8, p) for p in _comparison()]),
-            Row("Traces", 7, [(12, _latest()), (12, _retried())]),
+            Row("Traces", 7, [(24, _latest())]),
+            Row("", 7, [(24, _retried())]),
         ],
         one_provider=True,
     )
@@ -58,16 +60,19 @@ def _tiles() -> list[Panel]:
 
 
 def _by_model() -> Panel:
+    by, shown = sc.REQUEST_MODEL, _internal(CALLS).whole(SHOWN)
+    internal = _internal(CALLS).rate(sc.CANCELLATIONS, by)
     return areas(
         About(
-            "Internal cancellations a second, by model",
-            "One model alone: its deployment (Azure: quota, content filter, region). All models at "
-            "once: the provider, or the network towards it.",
+            "Internal a second, by model",
+            "The eight models with most of them. One alone: its deployment (Azure: quota, content "
+            "filter, region). All models at once: the provider, or the network towards it.",
             "internal-cancellations",
         ),
-        [Line(_internal(CALLS).rate(sc.CANCELLATIONS, sc.REQUEST_MODEL), _model())],
+        [Line(leading(internal, shown.rate(sc.CANCELLATIONS, by), by), _model())],
         style.A_SECOND,
         {},
+        many=True,
     )
 
 
@@ -75,7 +80,7 @@ def _by_address() -> Panel:
     chosen = f"{{ {_CHOSEN} && {_DROPPED} }}"
     return trace_counts(
         About(
-            "Internal cancellations, by server address",
+            "Internal, by server address",
             "Counted from the spans in Tempo, because addresses would be too many for metrics. "
             "One address alone: take that endpoint or region out of the routing. Empty without "
             "Tempo.",
@@ -102,7 +107,7 @@ def _phases() -> Panel:
 def _outcomes() -> Panel:
     return areas(
         About(
-            "Outcomes of all calls, a second",
+            "Outcomes a second",
             "Grey completed, amber failed, blue cancelled. An internal cancel that was retried is "
             "one cancelled and one more call of whatever outcome: when amber follows orange, the "
             "retries fail too.",
@@ -153,11 +158,11 @@ def _comparison() -> list[Panel]:
             ),
         ),
         _against(
-            "Disconnect to upstream close, p99",
+            "Upstream close, p99",
             "How long this provider's responses outlive their clients. Above the others: its "
             "client library or a proxy between keeps the connection.",
             "upstream-left-open",
-            style.SECONDS,
+            style.DECADES,
             lambda calls: calls.quantile(0.99, sc.TO_UPSTREAM_CLOSE, sc.PROVIDER),
         ),
     ]
@@ -197,7 +202,7 @@ def _against(title: str, text: str, section: str, unit: str, of: Callable[[Sourc
         [Line(of(CALLS), _NAME), Line(of(_OTHERS), _NAME)],
         unit,
         faint="B",
-        logarithmic=unit == style.SECONDS,
+        logarithmic=unit == style.DECADES,
     )
 
 

@@ -5,7 +5,8 @@ from typing import Any, Final
 
 import yaml
 
-from .project import runbook
+from .boards import place
+from .project import GRAFANA, runbook
 from .rules import Alert, Recording, alerts, recordings
 
 GROUP: Final = "litellm-cancel-otel"
@@ -55,10 +56,16 @@ def expanded(expr: str, recorded: list[Recording]) -> str:
 
 
 def _annotations(alert: Alert) -> dict[str, str]:
+    """Return the texts, and the links: Grafana knows the two with underscores by their names."""
+    uid, panel = place(*alert.panel)
+    service = "var-service={{ $labels.job | urlquery }}"
     return {
         "summary": alert.summary,
         "description": alert.description,
         "runbook_url": runbook(alert.section),
+        "dashboard_url": f"{GRAFANA}/d/{uid}?{service}&viewPanel={panel}",
+        "__dashboardUid__": uid,
+        "__panelId__": str(panel),
     }
 
 

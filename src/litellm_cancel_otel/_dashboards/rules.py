@@ -10,9 +10,18 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from .._contract import semconv as sc
-from .._contract.prometheus import family, label
+from .._contract.prometheus import (
+    EXPORTED,
+    FAILED,
+    NOT_QUEUED,
+    PROCESSED,
+    REFUSED,
+    UPTIME,
+    family,
+    label,
+)
 from . import style
-from .promql import JOB, Source, differs, equal, share, total
+from .promql import INSTANCE, JOB, Source, differs, equal, matches, share, total
 
 PROVIDER: Final = label(sc.PROVIDER)
 
@@ -27,12 +36,16 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """An alert: when, for how long, how bad, what it says and its section of the runbook."""
+    """An alert: when, for how long, how bad, what it says, where it shows and where to read on.
+
+    ``panel`` is a dashboard's name and the title of a panel on it, ``section`` the runbook's.
+    """
 
     name: str
     expr: str
     for_: str
     severity: str
+    panel: tuple[str, str]
     section: str
     summary: str
     description: str
@@ -55,9 +68,14 @@ CHUNKS_AT_LEAST: Final = 100
 INTERNAL_TIMES: Final = 3
 INTERNAL_SHARE: Final = 0.01
 INTERNAL_AT_LEAST: Final = 5
+USUAL_STEP: Final = "5m"
+USUAL_AT_LEAST: Final = 12
+"""Steps of the last day that must be known before there is a usual: an hour."""
 
 SILENT_AFTER: Final = "5m"
 MISSED_FOR: Final = "6h"
+LAST_WORD_SECONDS: Final = 30
+"""Who stopped on purpose says so with the last that is heard, or at most so long before it."""
 
 _INTERNAL: Final = differs(sc.CANCELLATION_TYPE, sc.EXTERNAL)
 _BY: Final = (JOB, sc.PROVIDER)
@@ -87,6 +105,9 @@ CANCELLED: Final = "job_provider:litellm_cancel_cancellations:increase10m"
 STUCK: Final = "job_provider_reason:litellm_cancel_streams_stuck:sum"
 SWALLOWED: Final = "job_provider_seam:litellm_cancel_swallowed:increase15m"
 FAULTS: Final = "job_seam:litellm_cancel_internal_errors:increase15m"
+HEARD: Final = "job:litellm_cancel_heard:timestamp"
+STOPPED: Final = "job:litellm_cancel_stopped:timestamp"
+LOST: Final = "job:litellm_cancel_spans_lost:increase10m"
 
 
 def recordings() -> list[Recording]:
@@ -121,7 +142,23 @@ def recordings() -> list[Recording]:
         Recording(STUCK, total(five.now(sc.STREAMS_STUCK), *_BY, sc.REASON)),
         Recording(SWALLOWED, quarter.increase(sc.SWALLOWED, *_BY, sc.SEAM)),
         Recording(FAULTS, quarter.increase(sc.INTERNAL_ERRORS, JOB, sc.SEAM)),
+        Recording(HEARD, f"max by ({JOB}) (timestamp({Source('').heartbeat()}))"),
+        Recording(STOPPED, f"max by ({JOB}) (timestamp({_goodbye()}))"),
+        Recording(LOST, _lost(ten)),
     ]
+
+
+def _goodbye() -> str:
+    return f"{family(sc.INTERNAL_ERRORS)}{{{equal(sc.SEAM, sc.STOPPED)}}}"
+
+
+def _lost(ten: Source) -> str:
+    """Return the spans that the SDK or a Collector gave up, by who gave them up."""
+    failed = ten.where(matches(sc.ERROR_TYPE, ".+"))
+    counts = [failed.increase(metric, JOB) for metric in (PROCESSED, EXPORTED)]
+    counts += [ten.increase(metric, JOB) for metric in (REFUSED, FAILED, NOT_QUEUED)]
+    named = (f'label_replace({count}, "lost", "{n}", "", "")' for n, count in enumerate(counts, 1))
+    return f"sum by ({JOB}) ({' or '.join(named)})"
 
 
 def alerts() -> list[Alert]:
@@ -133,6 +170,8 @@ def alerts() -> list[Alert]:
         _internal(),
         _swallowed(),
         _silent(),
+        _spans_lost(),
+        _collector_away(),
         _faults(),
     ]
 
@@ -143,8 +182,9 @@ def _stuck() -> Alert:
         f"{STUCK} > 0",
         "3m",  # longer than what a replica that died said last is taken for fresh
         "warning",
+        ("stuck", "Where they are"),
         "stuck-streams",
-        f"{{{{ $value }}}} streams stuck at {{{{ $labels.{PROVIDER} }}}} "
+        f"{{{{ $value }}}} streams of {{{{ $labels.job }}}} stuck at {{{{ $labels.{PROVIDER} }}}} "
         f"({{{{ $labels.{sc.REASON} }}}})",
         f"{{{{ $value }}}} streams of {{{{ $labels.job }}}} to {{{{ $labels.{PROVIDER} }}}} should "
         "have ended or moved by now and have not. Each holds a connection and memory, and the "
@@ -163,6 +203,7 @@ def _finally_late() -> list[Alert]:
             f"and {_ended(long)} >= {ENOUGH}",
             for_,
             severity,
+            ("overview", "Finally p99, by provider"),
             "finally-is-late",
             "{{ $value | humanizePercentage }} of the cancelled calls of "
             "{{ $labels.job }} are cleaned up late",
@@ -186,8 +227,10 @@ def _upstream() -> Alert:
         f"and {UNDELIVERED} >= {CHUNKS_AT_LEAST})",
         "10m",
         "warning",
+        ("overview", "Upstream close, p99"),
         "upstream-left-open",
-        f"{{{{ $labels.{PROVIDER} }}}} goes on answering clients that are gone",
+        f"{{{{ $labels.{PROVIDER} }}}} goes on answering clients of {{{{ $labels.job }}}} that are "
+        "gone",
         f"More than {UPSTREAM_SHARE:.0%} of the responses of {{{{ $labels.{PROVIDER} }}}} stay "
         f"open longer than {UPSTREAM_LATE:g} s after the disconnect, or more than "
         f"{CHUNKS_A_CANCEL} chunks come in for each cancelled call. What the provider generates "
@@ -196,14 +239,16 @@ def _upstream() -> Alert:
 
 
 def _internal() -> Alert:
-    usual = f"avg_over_time({INTERNAL_RATIO}[1d:5m] offset 15m)"
+    day = f"{INTERNAL_RATIO}[1d:{USUAL_STEP}] offset 15m"
     return Alert(
         "LitellmCancelInternalAboveUsual",
-        f"{INTERNAL_RATIO} > {INTERNAL_TIMES} * ({usual} or {INTERNAL_RATIO} * 0)\n"
+        f"{INTERNAL_RATIO} > {INTERNAL_TIMES} * avg_over_time({day})\n"
+        f"and count_over_time({day}) >= {USUAL_AT_LEAST}\n"
         f"and {INTERNAL_RATIO} > {INTERNAL_SHARE:g}\n"
         f"and {INTERNAL_COUNT} >= {INTERNAL_AT_LEAST}",
         "5m",
         "warning",
+        ("provider", "Internal share"),
         "internal-cancellations",
         f"{{{{ $labels.{PROVIDER} }}}} cancels {{{{ $value | humanizePercentage }}}} of the calls "
         "of {{ $labels.job }} by itself",
@@ -220,6 +265,7 @@ def _swallowed() -> Alert:
         f"{SWALLOWED} > 0",
         "0m",
         "warning",
+        ("stuck", "Swallowed cancels"),
         "swallowed-cancels",
         f"A cancel was swallowed in {{{{ $labels.job }}}} (seam {{{{ $labels.{sc.SEAM} }}}})",
         "A call returned as if nothing had happened although its task had been told to stop. "
@@ -229,19 +275,57 @@ def _swallowed() -> Alert:
 
 
 def _silent() -> Alert:
-    heartbeat = family(sc.INTERNAL_ERRORS)
-    fresh = f"{heartbeat} and present_over_time({heartbeat}[{SILENT_AFTER}])"
+    everyone = Source("")
+    missed, in_steps = f"[{MISSED_FOR}]", f"[{MISSED_FOR}:1m]"
     return Alert(
         "LitellmCancelTelemetrySilent",
-        f"group by ({JOB}) (last_over_time({heartbeat}[{MISSED_FOR}]))\n"
-        f"unless group by ({JOB}) ({fresh})",
+        f"group by ({JOB}) (last_over_time({everyone.heartbeat()}{missed}))\n"
+        f"unless group by ({JOB}) ({everyone.alive(SILENT_AFTER)})\n"
+        f"unless max_over_time({STOPPED}{in_steps})"
+        f" >= max_over_time({HEARD}{in_steps}) - {LAST_WORD_SECONDS}\n"
+        # What is scraped and is no target any more was taken away.
+        f"unless (group by ({JOB}) (last_over_time(up{missed})) unless group by ({JOB}) (up))",
         "5m",
         "critical",
+        ("telemetry", "Age of the last sample"),
         "telemetry-silent",
         "No cancellation telemetry from {{ $labels.job }}",
         "Not one replica of {{ $labels.job }} has reported for more than five minutes, and some "
-        f"had within the last {MISSED_FOR}. Every other alert of this group is blind until it is "
+        f"had within the last {MISSED_FOR}; none said that it stops. Every other alert of this "
+        f"group is blind until it is "
         "back.",
+    )
+
+
+def _spans_lost() -> Alert:
+    return Alert(
+        "LitellmCancelSpansLost",
+        f"{LOST} > 0",
+        "0m",
+        "warning",
+        ("telemetry", "Spans lost by the SDK"),
+        "dropped-spans",
+        "{{ $value | humanize }} spans lost by {{ $labels.job }}",
+        "In the last ten minutes {{ $labels.job }} gave up {{ $value | humanize }} spans: its "
+        "queue was full, or nobody took them. The metrics are right; tables of traces and "
+        "exemplars have a hole.",
+    )
+
+
+def _collector_away() -> Alert:
+    uptime = family(UPTIME)
+    return Alert(
+        "LitellmCancelCollectorAway",
+        f"(min_over_time(up[5m]) < 1\nand on ({JOB}, {INSTANCE}) last_over_time({uptime}[1h]))\n"
+        f"or resets({uptime}[5m]) > 0",
+        "0m",
+        "warning",
+        ("telemetry", "Spans lost in Collectors"),
+        "collector-away",
+        "The Collector {{ $labels.instance }} of {{ $labels.job }} was away",
+        "In the last five minutes it did not answer, or began anew. The traces that waited in its "
+        "memory for their decision are lost, and applications may have given up spans that they "
+        "could not send. Metrics make up for it with their next export.",
     )
 
 
@@ -251,6 +335,7 @@ def _faults() -> Alert:
         f"{FAULTS} > 0",
         "0m",
         "info",
+        ("telemetry", "Internal errors, by seam"),
         "internal-errors",
         f"Faults in the cancellation telemetry of {{{{ $labels.job }}}} "
         f"(seam {{{{ $labels.{sc.SEAM} }}}})",

@@ -78,6 +78,12 @@ def tiles(calls: Source) -> list[Panel]:
     ]
 
 
+def by_three(calls: Source) -> tuple[list[Panel], list[Panel]]:
+    """Return the six in two rows: six in one are too narrow for their titles."""
+    six = tiles(calls)
+    return six[:3], six[3:]
+
+
 def stuck_tile(calls: Source) -> Panel:
     """Return how many streams are stuck."""
     return tile(
@@ -148,14 +154,14 @@ def swallowed(calls: Source) -> Panel:
     """Return the cancels that did not come out of their call."""
     return lines(
         About(
-            "Swallowed cancels a second, by seam",
-            "Calls that returned as if nothing had happened although their task had been told to "
-            "stop: whoever waits for that task waits on. Any at all is a fault of the code at "
-            "that seam.",
+            "Swallowed cancels",
+            "By seam: calls that returned as if nothing had happened although their task "
+            "had been told to stop: whoever waits for that task waits on. Any at all is a fault of "
+            "the code at that seam.",
             "swallowed-cancels",
         ),
-        [Line(calls.rate(sc.SWALLOWED, sc.SEAM), f"{{{{{sc.SEAM}}}}}")],
-        style.A_SECOND,
+        [Line(calls.increase(sc.SWALLOWED, sc.SEAM), f"{{{{{sc.SEAM}}}}}")],
+        style.COUNT,
         colours={},
         none="none was swallowed",
     )

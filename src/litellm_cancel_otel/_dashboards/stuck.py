@@ -4,10 +4,10 @@ from .._contract import semconv as sc
 from .._contract.prometheus import label
 from .._contract.records import Reason
 from . import shared, style
-from .frame import CALLS, REPLICAS, Board, Row
+from .frame import CALLS, REPLICAS, SHOWN, Board, Row
 from .panels import alerts, areas, grid, heat, lines, tile, traces
 from .parts import About, Column, Line, Panel
-from .promql import INSTANCE, equal, most, total, zero_where
+from .promql import INSTANCE, equal, leading, most, total, zero_where
 
 ALERTS = "LitellmCancel"
 
@@ -15,18 +15,21 @@ ALERTS = "LitellmCancel"
 def board() -> Board:
     """Return the dashboard *Stuck streams*."""
     open_and_stuck = (_open(), shared.stuck_by_reason(CALLS), _oldest())
-    cleaned_up = (shared.swallowed(CALLS), shared.guard(CALLS), *_undelivered())
     return Board(
         "stuck",
         "LiteLLM cancellations: stuck streams",
         "Which streams are stuck now, why, since when and in which replica, and whether the event "
         "loop is to blame.",
         [
-            Row("", 4, [(4, panel) for panel in _tiles()]),
+            Row("", 3, [(8, panel) for panel in _tiles()[:3]]),
+            Row("", 3, [(8, panel) for panel in _tiles()[3:]]),
             Row("Stuck now", 8, [(16, _where()), (8, alerts(*_alerts()))]),
             Row("Open and stuck", 8, [(8, panel) for panel in open_and_stuck]),
             Row("Is it the event loop?", 8, [(12, _lag()), (12, _lag_heat())]),
-            Row("Cleaned up and not", 8, [(6, panel) for panel in cleaned_up]),
+            Row(
+                "Cleaned up and not", 7, [(12, shared.swallowed(CALLS)), (12, shared.guard(CALLS))]
+            ),
+            Row("", 7, [(12, panel) for panel in _undelivered()]),
             Row("Traces", 7, [(24, _latest())]),
         ],
     )
@@ -102,7 +105,7 @@ def _where() -> Panel:
             "after a look at `litellm-cancel-otel top` there. All of one provider: the provider.",
             "stuck-streams",
         ),
-        [Column("stuck", f"{stuck} > 0", style.COUNT, bad=1)],
+        [Column("stuck", f"{stuck} > 0", style.COUNT, bad=1, width=70)],
         {
             label(sc.REASON): "reason",
             shared.PROVIDER: "provider",
@@ -110,6 +113,7 @@ def _where() -> Panel:
             INSTANCE: "instance",
         },
         sort="stuck",
+        widths={"reason": 126, "provider": 124},
         none="no stream is stuck",
     )
 
@@ -129,31 +133,39 @@ def _open() -> Panel:
 
 
 def _oldest() -> Panel:
+    oldest = most(CALLS.now(sc.OLDEST_AFTER_DISCONNECT), INSTANCE)
+    ranking = CALLS.whole(SHOWN).peak(sc.OLDEST_AFTER_DISCONNECT, INSTANCE)
     return lines(
         About(
-            "Oldest after disconnect, by instance",
-            "A slope of one second a second is one stream that stays; it ends where that is "
-            "cleaned up. The dashed line is where the watchdog calls it stuck.",
+            "Oldest, by instance",
+            "Age of the oldest stream whose client is gone, in the eight instances with the "
+            "oldest. A slope of one second a second is one stream that stays; it ends where that "
+            "is cleaned up. The dashed line is where the watchdog calls it stuck.",
             "stuck-streams",
         ),
-        [Line(most(CALLS.now(sc.OLDEST_AFTER_DISCONNECT), INSTANCE), "{{instance}}")],
-        style.SECONDS,
+        [Line(leading(oldest, ranking, INSTANCE), "{{instance}}")],
+        style.AGE,
         colours={},
+        many=True,
         objective=5,
     )
 
 
 def _lag() -> Panel:
+    late = REPLICAS.quantile(0.99, sc.LOOP_LAG, INSTANCE)
+    ranking = REPLICAS.whole(SHOWN).quantile(0.99, sc.LOOP_LAG, INSTANCE)
     return lines(
         About(
             "Event loop lag, p99, by instance",
-            "One instance alone: something blocks there. All of them: code that blocks in every "
-            "request, or too little CPU. The dashed line is the objective of *finally*.",
+            "The eight latest. One instance alone: something blocks there. All of them: code that "
+            "blocks in every request, or too little CPU. The dashed line is the objective of "
+            "*finally*.",
             "event-loop-lag",
         ),
-        [Line(REPLICAS.quantile(0.99, sc.LOOP_LAG, INSTANCE), "{{instance}}", exemplar=True)],
-        style.SECONDS,
+        [Line(leading(late, ranking, INSTANCE), "{{instance}}", exemplar=True)],
+        style.DECADES,
         colours={},
+        many=True,
         objective=style.FINALLY_OBJECTIVE,
         logarithmic=True,
     )
@@ -173,11 +185,12 @@ def _lag_heat() -> Panel:
 
 
 def _undelivered() -> list[Panel]:
+    shown = CALLS.whole(SHOWN)
     by, name = sc.REQUEST_MODEL, f"{{{{{label(sc.REQUEST_MODEL)}}}}}"
     chunks = About(
         "Chunks for nobody a second",
-        "What providers still send after the disconnect, by model. It goes on while a stream is "
-        "stuck `after_disconnect`, and costs what it costs.",
+        "The eight models with most of them. What providers still send after the disconnect, by "
+        "model. It goes on while a stream is stuck `after_disconnect`, and costs what it costs.",
         "upstream-left-open",
     )
     tokens = About(
@@ -189,9 +202,10 @@ def _undelivered() -> list[Panel]:
     return [
         lines(
             about,
-            [Line(CALLS.rate(metric, by), name)],
+            [Line(leading(CALLS.rate(metric, by), shown.rate(metric, by), by), name)],
             style.A_SECOND,
             colours={},
+            many=True,
             none="none known",
         )
         for about, metric in ((chunks, sc.UNDELIVERED), (tokens, sc.UNDELIVERED_TOKENS))
@@ -199,13 +213,13 @@ def _undelivered() -> list[Panel]:
 
 
 def _latest() -> Panel:
-    why = (sc.STUCK_REASON, sc.STUCK_AGE, sc.SOURCE, sc.ENDED_BY)
-    fields = (sc.PROVIDER, sc.REQUEST_MODEL, *why, sc.DISCONNECT_TO_FINALLY)
+    why = (sc.STUCK_REASON, sc.STUCK_AGE, sc.ENDED_BY, sc.DISCONNECT_TO_FINALLY)
+    fields = (sc.PROVIDER, *why)
     chosen = ", ".join(f"span.{name}" for name in fields)
     late = f"span.{sc.DISCONNECT_TO_FINALLY} > 1"
     return traces(
         About(
-            "Latest traces of streams that were stuck or late",
+            "Latest traces, stuck or late",
             "A stream that is stuck has its first span out while it is. Open one: its events say "
             "what came when, and where the stream waits. Empty without Tempo.",
             "stuck-streams",

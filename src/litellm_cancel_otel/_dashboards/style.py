@@ -29,18 +29,18 @@ CALLS: Final[Mapping[str, str]] = {
 
 SOURCES: Final[Mapping[str, str]] = {
     Source.CLIENT_DISCONNECT: BLUE,
-    Source.DEADLINE: "#1F9BCF",
-    Source.TASK_CANCEL: "#8AB8FF",
-    Source.ACLOSE: "#5794F2",
-    Source.ABANDONED: "#6C63C7",
-    Source.SHUTDOWN: "#2F4B8F",
+    Source.DEADLINE: "#12B5CB",
+    Source.TASK_CANCEL: "#A8C7FA",
+    Source.ACLOSE: "#7C93A8",
+    Source.ABANDONED: "#8A5CF5",
+    Source.SHUTDOWN: "#1E3A8A",
     Source.PROVIDER: ORANGE,
 }
 """All of the caller's side are blues."""
 
 PHASES: Final[Mapping[str, str]] = {
     Phase.REQUEST: "#F9A07C",
-    Phase.BACKOFF: "#FFCB9A",
+    Phase.BACKOFF: "#FFD9A8",
     Phase.STREAMING: ORANGE,
     Phase.CLOSING: "#A63A12",
 }
@@ -55,24 +55,28 @@ ACTIONS: Final[Mapping[str, str]] = {
     Action.CLOSED_ON_DISCONNECT: PURPLE,
     Action.CLOSED_ORPHAN: "#5B259B",
     Action.CLOSED_UPSTREAM: "#C78BE8",
-    Action.CHECKPOINT: "#E0CDF5",
+    Action.CHECKPOINT: "#EBDCF9",
 }
 """All that the guard did is purple."""
 
-QUANTILES: Final[Mapping[str, str]] = {"p50": "#6F8790", "p95": "#3B9AB8", "p99": "#17BECF"}
+QUANTILES: Final[Mapping[str, str]] = {"p50": "#9AA5AE", "p95": "#2E7FB8", "p99": "#25D0C8"}
 
 PROVIDERS: Final[Mapping[str, str]] = {
     "azure.ai.openai": "#0E9F8E",
     "openai": "#C2417C",
     "aws.bedrock": "#8A6B2F",
-    "anthropic": "#7A9A01",
-    "gcp.vertex_ai": "#4E8F3A",
-    "gcp.gemini": "#D77FA1",
+    "anthropic": "#9DBB1A",
+    "gcp.vertex_ai": "#2F7A3D",
+    "gcp.gemini": "#F0A3C4",
     "mistral_ai": "#5F6B2D",
 }
 """Every other provider gets the colour that Grafana derives from its name, the same in all."""
 
 SECONDS: Final = "s"
+DECADES: Final = "si:s"
+"""Seconds on a logarithmic axis: its ticks are 1 ms, 10 s, 100 s, where ``s`` has "1.67 mins"."""
+AGE: Final = "suffix: s"
+"""Seconds on an axis from zero: ticks of 50 s, 100 s, 150 s."""
 PERCENT: Final = "percentunit"
 COUNT: Final = "short"
 A_SECOND: Final = "suffix:/s"

@@ -1,12 +1,12 @@
 """The dashboard that says whether the other three can be believed."""
 
 from .._contract import semconv as sc
-from .._contract.prometheus import EXPORTED, FAILED, PROCESSED, REFUSED, family
+from .._contract.prometheus import EXPORTED, FAILED, NOT_QUEUED, PROCESSED, REFUSED
 from . import style
-from .frame import CALLS, REPLICAS, SHOWN, Board, Row
+from .frame import CALLS, RATE, REPLICAS, SHOWN, Board, Row
 from .panels import areas, grid, lines, tile
 from .parts import About, Column, Line, Panel
-from .promql import INSTANCE, JOB, Source, differs, equal, matches, share
+from .promql import INSTANCE, JOB, Source, differs, equal, leading, matches, share
 
 COLLECTOR = Source("$__rate_interval")
 
@@ -18,31 +18,26 @@ def board() -> Board:
         "LiteLLM cancellations: the telemetry itself",
         "Is what the other dashboards show complete and fresh, and what does it take?",
         [
-            Row("", 4, [(6, panel) for panel in _tiles()]),
+            Row("", 3, [(6, panel) for panel in _tiles()]),
             Row("Complete?", 8, [(8, _errors()), (8, _dropped()), (8, _collector())]),
             Row("Fresh?", 8, [(12, _age()), (12, _reporting())]),
-            Row("How much is it?", 8, [(12, _series()), (12, _by_metric())]),
+            Row("How much is it?", 8, [(10, _series()), (14, _by_metric())]),
         ],
     )
 
 
-def _heartbeat(source: Source) -> str:
-    return source.now(sc.INTERNAL_ERRORS)
-
-
 def _age_of_last() -> str:
-    name = family(sc.INTERNAL_ERRORS)
-    return f"time() - timestamp({name}{{{', '.join(REPLICAS.matchers)}}})"
+    return f"time() - timestamp({REPLICAS.heartbeat()})"
 
 
 def _tiles() -> list[Panel]:
-    instances = f"count (group by ({JOB}, {INSTANCE}) ({_heartbeat(REPLICAS)}))"
+    instances = f"count (group by ({JOB}, {INSTANCE}) ({REPLICAS.alive()}))"
     errors = REPLICAS.over(SHOWN).increase(sc.INTERNAL_ERRORS)
     other = CALLS.where(equal(sc.REQUEST_MODEL, sc.OTHER)).rate(sc.CALLS)
     return [
         tile(
             About(
-                "Replicas that report",
+                "Replicas",
                 "Processes whose telemetry came in during the last two minutes. Fewer than run: "
                 "some are not instrumented, or a worker's exporter is not reached.",
                 "telemetry-silent",
@@ -53,7 +48,7 @@ def _tiles() -> list[Panel]:
         ),
         tile(
             About(
-                "Internal errors, total",
+                "Internal errors",
                 "Faults of the telemetry package itself in the time shown. None reached a caller, "
                 "but what a fault kept from being measured is missing here. Report them.",
                 "internal-errors",
@@ -65,7 +60,7 @@ def _tiles() -> list[Panel]:
         ),
         tile(
             About(
-                "Age of the last sample, at most",
+                "Oldest sample",
                 "Time since the replica that has been silent longest was scraped or exported. "
                 "More than two intervals: it hangs, or the way to Prometheus is broken.",
                 "telemetry-silent",
@@ -76,7 +71,7 @@ def _tiles() -> list[Panel]:
         ),
         tile(
             About(
-                "Calls to models past the limit",
+                "Models past limit",
                 f"Share of the calls whose model is counted as `{sc.OTHER}`. There are two kinds. "
                 "Models beyond the first `max_models`: raise that setting to see them apart. "
                 "Models of calls that failed before any answer: their names may be made up, and "
@@ -93,17 +88,17 @@ def _tiles() -> list[Panel]:
 
 
 def _errors() -> Panel:
-    # The series of no seam says only that there is nothing to say.
-    faults = REPLICAS.where(differs(sc.SEAM, "none"))
+    # These two say only that somebody reports, and that nobody does any more.
+    faults = REPLICAS.where(differs(sc.SEAM, sc.NO_FAULT), differs(sc.SEAM, sc.STOPPED))
     return lines(
         About(
-            "Internal errors a second, by seam",
-            "Where in LiteLLM our own code failed. After an upgrade of LiteLLM: run "
+            "Internal errors, by seam",
+            "How many, and where in LiteLLM our own code failed. After an upgrade of LiteLLM: run "
             "`litellm-cancel-otel doctor`, and report the seam.",
             "internal-errors",
         ),
-        [Line(faults.rate(sc.INTERNAL_ERRORS, sc.SEAM), f"{{{{{sc.SEAM}}}}}")],
-        style.A_SECOND,
+        [Line(faults.increase(sc.INTERNAL_ERRORS, sc.SEAM), f"{{{{{sc.SEAM}}}}}")],
+        style.COUNT,
         colours={},
         none="no fault",
     )
@@ -113,10 +108,10 @@ def _dropped() -> Panel:
     failed = REPLICAS.where(matches(sc.ERROR_TYPE, ".+"))
     return areas(
         About(
-            "Spans dropped by the SDK, a second",
-            "Spans that a full queue threw away, or that an exporter could not hand over. Needs "
-            "`OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED=true`; see operations. Dropping: raise "
-            "`OTEL_BSP_MAX_QUEUE_SIZE`, or look at the Collector.",
+            "Spans lost by the SDK",
+            "A second: spans that a full queue threw away, or that an exporter could not hand "
+            "over. Needs `OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED=true`; see operations. "
+            "Dropping: raise `OTEL_BSP_MAX_QUEUE_SIZE`, or look at the Collector.",
             "dropped-spans",
         ),
         [
@@ -132,40 +127,46 @@ def _dropped() -> Panel:
 def _collector() -> Panel:
     return areas(
         About(
-            "Spans lost in the Collector, a second",
-            "Spans that the Collector refused (out of memory, so give it more) or could not send "
-            "on (Tempo is down or slow). Empty where Prometheus does not scrape the Collector.",
+            "Spans lost in Collectors",
+            "A second: spans that the Collector refused (out of memory, so give it more), had no "
+            "place for in its queue, or could not send on (Tempo is down or slow). Empty where "
+            "Prometheus does not scrape the Collector.",
             "dropped-spans",
         ),
         [
             Line(COLLECTOR.rate(REFUSED, "receiver"), "refused: {{receiver}}"),
+            Line(COLLECTOR.rate(NOT_QUEUED, "exporter"), "no place: {{exporter}}"),
             Line(COLLECTOR.rate(FAILED, "exporter"), "not sent: {{exporter}}"),
         ],
         style.A_SECOND,
-        {"refused:": style.RED, "not sent:": style.AMBER},
+        {"refused:": style.RED, "no place:": style.PURPLE, "not sent:": style.AMBER},
         none="none, or no Collector is scraped",
     )
 
 
 def _age() -> Panel:
+    age = f"max by ({JOB}, {INSTANCE}) ({_age_of_last()})"
+    longest = f"max_over_time(({_age_of_last()})[{SHOWN}:{RATE}] @ end())"
     return lines(
         About(
-            "Age of the last sample, by instance",
-            "A saw-tooth as high as the scrape or export interval is right. A slope: that replica "
-            "is silent; where the process lives, its exporter does not.",
+            "Age of the last sample",
+            "By instance, the eight that were silent longest. A saw-tooth as high as the scrape or "
+            "export interval is right. A slope: that replica is silent; where the process lives, "
+            "its exporter does not.",
             "telemetry-silent",
         ),
-        [Line(f"max by ({JOB}, {INSTANCE}) ({_age_of_last()})", "{{instance}}")],
-        style.SECONDS,
+        [Line(leading(age, f"max by ({INSTANCE}) ({longest})", INSTANCE), "{{instance}}")],
+        style.AGE,
         colours={},
+        many=True,
     )
 
 
 def _reporting() -> Panel:
-    group = f"group by ({JOB}, {INSTANCE}) ({_heartbeat(REPLICAS)})"
+    group = f"group by ({JOB}, {INSTANCE}) ({REPLICAS.alive()})"
     return areas(
         About(
-            "Replicas that report, by service",
+            "Replicas that report",
             "Should follow the number of processes: replicas times workers. A step down without a "
             "deployment is telemetry lost.",
             "telemetry-silent",
@@ -179,16 +180,19 @@ def _reporting() -> Panel:
 def _series() -> Panel:
     names = matches("__name__", "litellm_cancel_.+")
     selected = f"{{{', '.join((names, *REPLICAS.matchers))}}}"
+    series, at_end = (f"count by ({INSTANCE}) ({selected}{at})" for at in ("", " @ end()"))
     return areas(
         About(
             "Active series, by instance",
-            "What this telemetry takes in Prometheus. Growing without end: a value that is not "
-            "bounded, so report it; high from the start: lower `max_models`.",
+            "What this telemetry takes in Prometheus, in the eight instances with most. Growing "
+            "without end: a value that is not bounded, so report it; high from the start: lower "
+            "`max_models`.",
             "internal-errors",
         ),
-        [Line(f"count by ({INSTANCE}) ({selected})", "{{instance}}")],
+        [Line(leading(series, at_end, INSTANCE), "{{instance}}")],
         style.COUNT,
         {},
+        many=True,
     )
 
 
@@ -201,7 +205,7 @@ def _by_metric() -> Panel:
             "The histograms are the most. `docs/operations.md` has the arithmetic to compare with.",
             "internal-errors",
         ),
-        [Column("series", f"count by (__name__) ({selected})", style.COUNT)],
+        [Column("series", f"count by (__name__) ({selected})", style.COUNT, width=80)],
         {"__name__": "metric"},
         sort="series",
     )

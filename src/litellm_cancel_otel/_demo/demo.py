@@ -192,15 +192,22 @@ class _Session:
         if self._otlp is None:
             return True
         at = f"{self._otlp.endpoint} ({self._otlp.protocol})"
-        if telemetry.failed_exports:
-            self._err.print(
+        taken, refused = telemetry.taken, telemetry.refused
+        if not refused:
+            told = f"sent to {at}"
+        elif not taken:
+            told = (
                 f"[bold red]not sent[/]: {at} did not take traces or metrics; is it a collector, "
-                "and of that protocol?",
-                highlight=False,
+                "and of that protocol?"
             )
         else:
-            self._err.print(f"sent to {at}", highlight=False)
-        return not telemetry.failed_exports
+            lost = (f"{n} of {n + taken[signal]} of {signal}" for signal, n in refused.items())
+            told = (
+                f"[bold red]not all sent[/]: {at} did not take {' and '.join(lost)} that were "
+                "sent to it; was it away? Metrics are totals: the next that it took made up for it."
+            )
+        self._err.print(told, highlight=False)
+        return not refused
 
     @contextmanager
     def _progress(self, title: str, total: int | None = None) -> Iterator[Progressed]:

@@ -24,6 +24,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from .._contract import semconv as sc
 from .._contract.settings import Settings
 from .._integration.callback import CancelTelemetry
+from .._telemetry.pipeline import metering
 
 Protocol: TypeAlias = Literal["grpc", "http/protobuf"]
 PROTOCOLS: tuple[Protocol, ...] = ("grpc", "http/protobuf")
@@ -49,31 +50,28 @@ class Otlp:
         grpc = urlsplit(endpoint).port == 4317
         return cls(endpoint.rstrip("/"), protocol or ("grpc" if grpc else "http/protobuf"))
 
-    def exporters(self) -> tuple[SpanExporter, MetricExporter]:
-        """Return the exporters of traces and of metrics."""
+    def metrics(self) -> MetricExporter:
+        """Return the exporter of metrics."""
         if self.protocol == "grpc":
-            from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import (
-                OTLPMetricExporter as GrpcMetrics,
-            )
+            from opentelemetry.exporter.otlp.proto.grpc import metric_exporter as grpc
+
+            return grpc.OTLPMetricExporter(endpoint=self.endpoint, timeout=_PATIENCE)
+        from opentelemetry.exporter.otlp.proto.http import metric_exporter as http
+
+        return http.OTLPMetricExporter(endpoint=f"{self.endpoint}/v1/metrics", timeout=_PATIENCE)
+
+    def traces(self, metered_by: MeterProvider) -> SpanExporter:
+        """Return the exporter of traces, which counts there what it could not send."""
+        if self.protocol == "grpc":
             from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (
-                OTLPSpanExporter as GrpcSpans,
+                OTLPSpanExporter as Grpc,
             )
 
-            return (
-                GrpcSpans(endpoint=self.endpoint, timeout=_PATIENCE),
-                GrpcMetrics(endpoint=self.endpoint, timeout=_PATIENCE),
-            )
-        from opentelemetry.exporter.otlp.proto.http.metric_exporter import (
-            OTLPMetricExporter as HttpMetrics,
-        )
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (
-            OTLPSpanExporter as HttpSpans,
-        )
+            return Grpc(endpoint=self.endpoint, timeout=_PATIENCE, **metering(Grpc, metered_by))
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as Http
 
-        return (
-            HttpSpans(endpoint=f"{self.endpoint}/v1/traces", timeout=_PATIENCE),
-            HttpMetrics(endpoint=f"{self.endpoint}/v1/metrics", timeout=_PATIENCE),
-        )
+        endpoint = f"{self.endpoint}/v1/traces"
+        return Http(endpoint=endpoint, timeout=_PATIENCE, **metering(Http, metered_by))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +105,10 @@ class Telemetry:
         self.settings = settings
         self.callback: CancelTelemetry | None = None
         resource = Resource.create({"service.name": "litellm-cancel-otel-demo"})
-        self.failed_exports = 0
+        self.taken: Counter[str] = Counter()
+        """Exports that the collector took, by signal."""
+        self.refused: Counter[str] = Counter()
+        """Exports that it did not."""
         self._kept = InMemorySpanExporter()
         self._reader = InMemoryMetricReader()
         self.tracer_provider = TracerProvider(resource=resource, shutdown_on_exit=False)
@@ -115,12 +116,15 @@ class Telemetry:
             self.tracer_provider.add_span_processor(SimpleSpanProcessor(self._kept))
         all_readers: list[MetricReader] = [self._reader, *readers]
         if otlp is not None:
-            spans, metrics = otlp.exporters()
-            self._count_failures(spans)
-            self._count_failures(metrics)
-            self.tracer_provider.add_span_processor(BatchSpanProcessor(spans))
+            metrics = otlp.metrics()
+            self._count(metrics, "metrics")
             all_readers.append(PeriodicExportingMetricReader(metrics, EXPORT_INTERVAL * 1_000))
         self.meter_provider = MeterProvider(all_readers, resource=resource, shutdown_on_exit=False)
+        if otlp is not None:
+            spans = otlp.traces(self.meter_provider)
+            self._count(spans, "traces")
+            counts = metering(BatchSpanProcessor, self.meter_provider)
+            self.tracer_provider.add_span_processor(BatchSpanProcessor(spans, **counts))
 
     def __enter__(self) -> Self:
         self.callback = CancelTelemetry(
@@ -173,12 +177,12 @@ class Telemetry:
                         for point in found.data.data_points:
                             yield point.attributes or {}, getattr(point, "value", 0)
 
-    def _count_failures(self, exporter: SpanExporter | MetricExporter) -> None:
+    def _count(self, exporter: SpanExporter | MetricExporter, signal: str) -> None:
         export: Callable[..., Any] = exporter.export
 
         def counted(*args: Any, **kwargs: Any) -> Any:
             result = export(*args, **kwargs)
-            self.failed_exports += result.name != "SUCCESS"
+            (self.taken if result.name == "SUCCESS" else self.refused)[signal] += 1
             return result
 
         # On the object: the processors ask it by name, and its class is another package's.

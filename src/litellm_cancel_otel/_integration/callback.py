@@ -56,7 +56,7 @@ class CancelTelemetry(CustomLogger):
         )
         spans = Spans(self._pipeline.tracer_provider, VERSION, faults)
         self._recorder = Recorder(spans, instruments, settings.spans, clock)
-        self._tracker = Tracker(self._recorder, settings, faults, clock, self.flush)
+        self._tracker = Tracker(self._recorder, settings, faults, clock, self._flush_last)
         self.missing_seams = tuple(_seams.install(self._tracker))
         """What of the installed LiteLLM could not be hooked into, each with its reason."""
         self._feed = None
@@ -78,6 +78,11 @@ class CancelTelemetry(CustomLogger):
         self._tracker.notes.settle()
         self._recorder.flush()
         return self._pipeline.flush()
+
+    def _flush_last(self) -> bool:
+        """Export what was recorded, and that the process stops because somebody stopped it."""
+        self._recorder.stop()
+        return self.flush()
 
     def close(self) -> None:
         """Put LiteLLM back as it was, its lists of callbacks too, and export what was recorded.

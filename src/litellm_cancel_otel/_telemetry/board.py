@@ -6,6 +6,7 @@ registered once and lives as long as the provider does. Instruments join it whil
 What they count is the board's, and stays when they close: a total never falls or vanishes.
 """
 
+import atexit
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -67,6 +68,8 @@ class Board:
         self.models: set[str] = set()
         self.providers: set[str] = set(sc.KNOWN_PROVIDERS)
         self.members: dict[Member, None] = {}
+        self._left = False
+        self._stopped_at: int | None = None
         follow_forks(self)
         contained = faults.contained("meter")
         meter: Meter = NoOpMeter(sc.SCOPE)
@@ -94,13 +97,28 @@ class Board:
         """Report what instruments say of the streams that are open, until they leave."""
         with self.lock:
             self.members[member] = None
+            self._stopped_at = None
 
     def leave(self, member: Member) -> None:
         """Report no more of these; what they counted stays."""
         with self.lock:
             if member in self.members:
                 del self.members[member]
+                self._left = True
                 self.faults.counts.update(member.faults.counts)
+
+    def stop(self) -> None:
+        """Say with the next collection that it is the last, unless another call ends before it."""
+        self._stopped_at = self._ended()
+
+    def stopped(self) -> bool:
+        """Return whether all who reported have left, or the process is about to end."""
+        if self._stopped_at is not None:
+            return self._stopped_at == self._ended()
+        return self._left and not self.members
+
+    def _ended(self) -> int:
+        return sum(self.copied(self.calls).values())
 
     def real(self) -> object:
         """Return the provider itself or, of OpenTelemetry's placeholder, what was set behind it."""
@@ -130,6 +148,8 @@ class Board:
         self.calls.clear()
         self.actions.clear()
         self.faults.counts.clear()
+        self._left = False
+        self._stopped_at = None
 
 
 _BOARDS: Final[WeakValueDictionary[int, Board]] = WeakValueDictionary()
@@ -145,7 +165,15 @@ def board_of(provider: MeterProvider, version: str, faults: Faults) -> Board:
             if board.provider is provider or board.real() is provider:
                 return board
         board = _BOARDS[id(provider)] = Board(provider, version, faults)
+        # The newest is the first to run, so that the provider's own last collection comes after it.
+        atexit.unregister(_stop_all)
+        atexit.register(_stop_all)
         return board
+
+
+def _stop_all() -> None:
+    for board in _boards():
+        board.stop()
 
 
 def _boards() -> list[Board]:
@@ -221,7 +249,9 @@ def _read_faults(board: Board) -> Iterable[Observation]:
     sources = [*(peer.faults for peer in _peers(board)), *(member.faults for member in members)]
     total: dict[str, int] = _summed(board.copied(faults.counts) for faults in sources)
     if not total and members:
-        total = {"none": 0}  # shows that somebody reports, even if nothing is stuck
+        total = {sc.NO_FAULT: 0}  # shows that somebody reports, even if there is nothing to count
+    if all(peer.stopped() for peer in _peers(board)):
+        total[sc.STOPPED] = 0  # and that nobody does any more on purpose
     for place, count in total.items():
         yield Observation(count, {sc.SEAM: place})
 

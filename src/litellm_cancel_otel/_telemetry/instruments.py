@@ -156,6 +156,10 @@ class Instruments:
         self.open = defaultdict(int)
         self.stuck_streams = defaultdict(int)
 
+    def stop(self) -> None:
+        """Report with the next collection that the process is about to end."""
+        self._board.stop()
+
     def close(self) -> None:
         """Report no more of what is open; what was counted goes on being reported."""
         self._board.leave(self)

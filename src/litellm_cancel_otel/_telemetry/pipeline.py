@@ -87,7 +87,7 @@ def resolve(
         meter_provider = _choose(_METRICS, built, nowhere)
     if tracer_provider is None:
         traces = replace(_TRACES, build=partial(_tracers, metered_by=meter_provider))
-        tracer_provider = _choose(traces, built, nowhere)
+        tracer_provider = _choose(traces, built, nowhere, meter_provider)
     pipeline = Pipeline(tracer_provider, meter_provider, tuple(built))
     nowhere.reverse()  # traces are named first
     if nowhere:
@@ -108,15 +108,15 @@ def _tracers(
     metered_by: metrics.MeterProvider | None = None,
 ) -> TracerProvider:
     provider = TracerProvider(
-        resource=resource, shutdown_on_exit=False, **_metering(TracerProvider, metered_by)
+        resource=resource, shutdown_on_exit=False, **metering(TracerProvider, metered_by)
     )
     for exporter in exporters:
-        metering = _metering(BatchSpanProcessor, metered_by)
-        provider.add_span_processor(BatchSpanProcessor(exporter, **metering))
+        counts = metering(BatchSpanProcessor, metered_by)
+        provider.add_span_processor(BatchSpanProcessor(exporter, **counts))
     return provider
 
 
-def _metering(cls: type, provider: metrics.MeterProvider | None) -> dict[str, Any]:
+def metering(cls: Callable[..., object], provider: metrics.MeterProvider | None) -> dict[str, Any]:
     """Return where a part of the SDK counts what it drops, if it can: older ones do not count."""
     known = "meter_provider" in inspect.signature(cls).parameters
     return {"meter_provider": provider} if known else {}
@@ -148,7 +148,12 @@ _METRICS: Final[_Signal[metrics.MeterProvider]] = _Signal(
 )
 
 
-def _choose(signal: _Signal[P], built: "list[_Keeper]", nowhere: list[str]) -> P:
+def _choose(
+    signal: _Signal[P],
+    built: "list[_Keeper]",
+    nowhere: list[str],
+    metered_by: metrics.MeterProvider | None = None,
+) -> P:
     current = signal.current()
     if not isinstance(current, signal.placeholder) or _env("OTEL_SDK_DISABLED").lower() == "true":
         return current
@@ -158,7 +163,7 @@ def _choose(signal: _Signal[P], built: "list[_Keeper]", nowhere: list[str]) -> P
     exporters = []
     for name in names:
         try:
-            exporters += [] if name == "none" else [_exporter(signal.name, name)]
+            exporters += [] if name == "none" else [_exporter(signal.name, name, metered_by)]
         except LookupError as exc:
             warn("an exporter of %s is left out: %s", signal.name, without_secrets(str(exc)))
     if not exporters:
@@ -203,7 +208,7 @@ def _exporter_names(signal: str) -> list[str]:
     return list(dict.fromkeys(name.strip() for name in named.split(",") if name.strip()))
 
 
-def _exporter(signal: str, name: str) -> object:
+def _exporter(signal: str, name: str, metered_by: metrics.MeterProvider | None) -> object:
     """Return the exporter of that name, which is imported only here; LookupError says why not."""
     group = f"opentelemetry_{signal}_exporter"
     if name == "otlp":
@@ -213,7 +218,8 @@ def _exporter(signal: str, name: str) -> object:
         name = _OTLP[protocol]
     for found in entry_points(group=group, name=name):
         try:
-            return found.load()()
+            make = found.load()
+            return make(**metering(make, metered_by))
         except Exception as exc:  # half a package, or a variable that it cannot read
             raise LookupError(f"{name} failed with {_told(exc)}") from exc
     if name in _OTLP.values():

@@ -130,6 +130,10 @@ class Recorder:
         for late in list(self._late):
             late.give_up()
 
+    def stop(self) -> None:
+        """Report with the next collection that the process is about to end."""
+        self.instruments.stop()
+
     def close(self) -> None:
         """Flush, and report no more of what is open."""
         self.flush()

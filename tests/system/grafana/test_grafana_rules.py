@@ -3,10 +3,18 @@
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from grafana_boards import RULES, alert_rules, managed_rules, recording_rules
+from grafana_boards import (
+    RULES,
+    alert_rules,
+    boards,
+    managed_rules,
+    names_read,
+    recording_rules,
+)
 from grafana_stack import ROOT, program
 
 from support import children
@@ -34,7 +42,8 @@ def test_promtool_passes(path: Path) -> None:
 def test_promtool_fails_a_wrong_case(tmp_path: Path) -> None:
     wrong = yaml.safe_load(CASES[0].read_text())
     wrong["rule_files"] = [str(path) for path in RULES]
-    (wrong["tests"][0]["promql_expr_test"][-1]).pop("exp_samples")
+    asked = [one for test in wrong["tests"] for one in test["promql_expr_test"]]
+    next(one for one in asked if "exp_samples" in one).pop("exp_samples")
     case = tmp_path / "wrong.yml"
     case.write_text(yaml.safe_dump(wrong))
     with pytest.raises(AssertionError, match="FAILED"):
@@ -58,6 +67,47 @@ def test_each_alert_says_how_bad_what_and_where_to_read_on(rule: dict[str, Any])
     assert rule["annotations"]["description"]
     section = rule["annotations"]["runbook_url"].partition("/docs/runbook.md#")[2]
     assert section in sections(RUNBOOK)
+
+
+@pytest.mark.parametrize("rule", alert_rules(), ids=lambda rule: rule["alert"])
+def test_each_alert_names_the_service_in_its_summary(rule: dict[str, Any]) -> None:
+    assert "{{ $labels.job }}" in rule["annotations"]["summary"]
+
+
+@pytest.mark.parametrize("rule", alert_rules(), ids=lambda rule: rule["alert"])
+def test_each_alert_leads_to_a_panel_that_is_there(rule: dict[str, Any]) -> None:
+    texts = rule["annotations"]
+    uid, number = texts["__dashboardUid__"], texts["__panelId__"]
+    (board,) = [board for board in boards().values() if board["uid"] == uid]
+    (panel,) = [panel for panel in board["panels"] if str(panel["id"]) == number]
+    assert panel["type"] != "row"
+    link = urlsplit(texts["dashboard_url"])
+    assert link.path == f"/d/{uid}"
+    assert f"&viewPanel={number}" in texts["dashboard_url"]
+    assert (
+        str(link.port)
+        in yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["grafana"][
+            "ports"
+        ][0]
+    )
+
+
+@pytest.mark.parametrize("rule", alert_rules(), ids=lambda rule: rule["alert"])
+def test_the_panel_of_an_alert_shows_what_the_alert_is_about(rule: dict[str, Any]) -> None:
+    uid, number = (rule["annotations"][name] for name in ("__dashboardUid__", "__panelId__"))
+    recorded = {one["record"]: one["expr"] for one in recording_rules()}
+    about: set[str] = set()
+    for name in names_read(rule["expr"]):
+        about |= names_read(recorded[name]) if name in recorded else {name}
+    shown = {
+        name
+        for board in boards().values()
+        for panel in board["panels"]
+        if board["uid"] == uid and str(panel["id"]) == number
+        for target in panel["targets"]
+        for name in names_read(target["expr"])
+    }
+    assert about & shown or rule["alert"] == "LitellmCancelCollectorAway"
 
 
 def test_grafana_has_the_same_alerts() -> None:

@@ -45,6 +45,10 @@ class Meters:
         """Return the greatest of a gauge's points."""
         return max(point.value for point in self._points(metric))
 
+    def seams(self) -> set[str]:
+        """Return the seams that something is said of."""
+        return {point.attributes[sc.SEAM] for point in self._points(sc.INTERNAL_ERRORS)}
+
     def _points(self, metric: sc.Metric) -> list[Any]:
         data = self.reader.get_metrics_data()
         return [
@@ -88,6 +92,28 @@ def test_two_at_once_are_added_up(meters: Meters) -> None:
     assert meters.total(sc.STREAMS_STUCK) == 2
     assert meters.most(sc.OLDEST_AFTER_DISCONNECT) == 3.0
     assert meters.total(sc.INTERNAL_ERRORS) == 2
+
+
+def test_it_is_said_that_somebody_reports_and_that_the_last_one_has_stopped(
+    meters: Meters,
+) -> None:
+    one, two = instruments(meters.provider), instruments(meters.provider)
+    assert meters.seams() == {sc.NO_FAULT}
+    one.close()
+    assert meters.seams() == {sc.NO_FAULT}
+    two.close()
+    assert meters.seams() == {sc.STOPPED}
+    instruments(meters.provider)
+    assert meters.seams() == {sc.NO_FAULT}
+
+
+def test_a_process_that_is_about_to_end_says_so_until_another_call_ends(meters: Meters) -> None:
+    one = instruments(meters.provider)
+    one.count(KEY, Outcome.COMPLETED)
+    one.stop()
+    assert meters.seams() == {sc.NO_FAULT, sc.STOPPED}
+    one.count(KEY, Outcome.COMPLETED)
+    assert meters.seams() == {sc.NO_FAULT}
 
 
 def test_what_a_closed_one_counted_stays_and_what_it_had_open_goes(meters: Meters) -> None:

@@ -226,7 +226,8 @@ def test_what_is_open_is_not_reported_once_closed() -> None:
 
     assert recording.points(sc.STREAMS_OPEN) == []
     assert recording.points(sc.OLDEST_AFTER_DISCONNECT) == []
-    assert recording.points(sc.INTERNAL_ERRORS) == []
+    (last_word,) = recording.points(sc.INTERNAL_ERRORS)
+    assert last_word.attributes == {sc.SEAM: sc.STOPPED}
 
 
 def test_internal_errors_are_zero_before_there_are_any() -> None:
