@@ -5,7 +5,7 @@ from typing import Final
 
 from . import overview, provider, stuck, telemetry
 from .frame import Board
-from .rule_files import alert_file, grafana_file, recording_file
+from .rule_files import alert_file, grafana_file, kubernetes_file, recording_file
 
 BOARDS: Final = tuple(module.board() for module in (overview, provider, stuck, telemetry))
 
@@ -17,6 +17,7 @@ def files() -> Mapping[str, str]:
         "grafana/prometheus/recording-rules.yml": recording_file(),
         "grafana/prometheus/alert-rules.yml": alert_file(),
         "grafana/alerting/alert-rules.yml": grafana_file(),
+        "deploy/kubernetes/prometheus-rule.yaml": kubernetes_file(),
     }
 
 
