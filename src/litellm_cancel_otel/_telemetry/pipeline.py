@@ -213,6 +213,8 @@ def _exporter(signal: str, name: str) -> object:
         if protocol not in _OTLP:
             raise LookupError(f"{variable} is {protocol!r}; it must be one of {', '.join(_OTLP)}")
         name = _OTLP[protocol]
+    if (signal, name) == ("metrics", "prometheus"):
+        return _scraped()
     for found in entry_points(group=group, name=name):
         try:
             return found.load()()
@@ -223,6 +225,19 @@ def _exporter(signal: str, name: str) -> object:
         raise LookupError(f"the package {package} is not installed")
     known = ", ".join(sorted({"none", *entry_points(group=group).names}))
     raise LookupError(f"OTEL_{signal.upper()}_EXPORTER names {name!r}; here it may name {known}")
+
+
+def _scraped() -> object:
+    """Return the reader that answers Prometheus' scrapes; LookupError says why there is none."""
+    try:
+        from .scrape import ScrapedReader
+    except ImportError as exc:
+        package = "opentelemetry-exporter-prometheus"
+        raise LookupError(f"the package {package} is not installed") from exc
+    try:
+        return ScrapedReader()
+    except Exception as exc:  # the port is taken, or the host is none of this machine's
+        raise LookupError(f"prometheus failed with {_told(exc)}") from exc
 
 
 def _told(exc: Exception) -> str:
