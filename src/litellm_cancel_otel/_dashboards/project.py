@@ -2,7 +2,10 @@
 
 from typing import Final
 
-HOME: Final = "https://github.com/litellm-cancel-otel/litellm-cancel-otel/blob/main"
+REPOSITORY: Final = "https://github.com/litellm-cancel-otel/litellm-cancel-otel"
+"""Still to be set: the address under which the project will be published."""
+
+HOME: Final = f"{REPOSITORY}/blob/main"
 
 
 def runbook(section: str) -> str:
