@@ -11,7 +11,7 @@ from grafana_stack import ROOT
 from litellm_cancel_otel._contract import semconv as sc
 
 FOLDER = ROOT / "deploy" / "collector"
-COLLECTORS = sorted(FOLDER.glob("*.yaml"))
+COLLECTORS = sorted({*FOLDER.glob("*.yaml")} - {FOLDER / "kustomization.yaml"})
 
 
 def load(path: Path) -> Any:
