@@ -8,6 +8,7 @@ here.
 import inspect
 import os
 from typing import Any, Final
+from weakref import WeakMethod
 
 # mypy may run without the extra that brings these two.
 import opentelemetry.exporter.prometheus as exporter  # type: ignore[import-not-found, unused-ignore]
@@ -32,6 +33,10 @@ class ScrapedReader(exporter.PrometheusMetricReader):  # type: ignore[misc, unus
         except BaseException:
             super().shutdown()
             raise
+        self._process = os.getpid()
+        if hasattr(os, "register_at_fork"):
+            leave = WeakMethod(self._leave)
+            os.register_at_fork(after_in_child=lambda: (ours := leave()) and ours())
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
         """Do nothing: a scrape reads what is there, and what is read before it would come twice."""
@@ -40,7 +45,12 @@ class ScrapedReader(exporter.PrometheusMetricReader):  # type: ignore[misc, unus
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
         """Stop to answer, and give the port back."""
         super().shutdown(timeout_millis, **kwargs)
-        self._server.shutdown()
+        if os.getpid() == self._process:
+            self._server.shutdown()
+        self._leave()
+
+    def _leave(self) -> None:
+        """Close the port: at the end, and in a forked child, in which nothing would answer."""
         self._server.server_close()
 
 

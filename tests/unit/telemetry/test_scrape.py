@@ -179,3 +179,32 @@ def test_without_the_extra_the_warning_names_the_package(port: int) -> None:
     )
     (warning,) = found["warned"]
     assert "the package opentelemetry-exporter-prometheus is not installed" in warning
+
+
+def test_a_forked_child_leaves_the_port_to_its_parent_and_ends_at_once(port: int) -> None:
+    found = told(
+        """
+        pipeline = exports.resolve()
+        count(pipeline, 7)
+        there, here = os.pipe()
+        if (child := os.fork()) == 0:
+            os.write(here, b"in time" if pipeline.shutdown() else b"too late")
+            os._exit(0)
+        text = scrape()
+        ended = os.read(there, 100).decode()
+        os.waitpid(child, 0)
+        hold, release = os.pipe()
+        if (child := os.fork()) == 0:
+            os.read(hold, 1)
+            os._exit(0)
+        pipeline.shutdown()
+        exports.resolve()  # while the child lives
+        os.write(release, b"x")
+        os.waitpid(child, 0)
+        tell(text=text, ended=ended)
+        """,
+        port,
+    )
+    assert found["warned"] == []
+    assert "counter_total" in found["text"]
+    assert found["ended"] == "in time"
