@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "demo": "_demo.command",
     "doctor": "_doctor",
     "dashboard": "_dashboards.command",
+    "rules": "_dashboards.rules_command",
     "top": "_top.command",
 }
 """Each subcommand's module."""

@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 
 from litellm_cancel_otel._contract import semconv, settings
+from support.pages import anchors
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+TOP = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
+PAGES = [*TOP, *sorted((ROOT / "docs").glob("*.md"))]
+LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)]*))?\)")
 
 
 def between(text: str, name: str) -> str:
@@ -32,9 +35,17 @@ def test_the_readmes_first_two_sh_blocks_are_one_line_each() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_pages_links_lead_somewhere(page: Path) -> None:
-    targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text())
-    local = [target for target in targets if "://" not in target]
-    assert [target for target in local if not (page.parent / target).exists()] == []
+    for target, anchor in LINK.findall(page.read_text()):
+        if "://" not in target:
+            place = page.parent / target if target else page
+            assert place.exists(), target
+            assert not anchor or anchor in anchors(place), f"{target}#{anchor}"
+
+
+def test_the_index_of_the_documentation_leads_to_every_page() -> None:
+    index = ROOT / "docs" / "README.md"
+    led = {(index.parent / target).resolve() for target, _ in LINK.findall(index.read_text())}
+    assert {*PAGES} - {index} <= led
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -1,5 +1,6 @@
-"""Dashboards, recording rules and alerts as code, and the command that hands the results out.
+"""Dashboards, recording rules and alerts as code, and the commands that hand the results out.
 
-Only ``command`` is needed by users. The rest builds the files in ``grafana/`` from the names in
-``_semconv`` and needs the development dependencies: ``python -m litellm_cancel_otel._dashboards``.
+Users need only ``command``, ``rules_command`` and ``shipped``. The rest builds the files in
+``grafana/`` and ``deploy/kubernetes/`` from the names in ``_contract.semconv`` and needs the
+development dependencies: ``python -m litellm_cancel_otel._dashboards``.
 """

@@ -1,4 +1,4 @@
-"""Builds the files in ``grafana/``: ``python -m litellm_cancel_otel._dashboards [ROOT]``."""
+"""Builds the dashboards and the rules: ``python -m litellm_cancel_otel._dashboards [ROOT]``."""
 
 import sys
 from pathlib import Path

@@ -2,10 +2,10 @@
 
 import argparse
 import difflib
-import sys
-from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
+
+from .shipped import hand_out, refuse, shipped
 
 HELP = "print a Grafana dashboard as JSON, or list the names"
 
@@ -19,40 +19,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do what the arguments say; return the exit status."""
-    shipped = dashboards()
+    known = dashboards()
     if args.name is None:
         if args.out is not None:
-            return _refuse(f"--out needs a dashboard's name: {', '.join(shipped)}")
-        print("\n".join(shipped))
+            return refuse("dashboard", f"--out needs a dashboard's name: {', '.join(known)}")
+        print("\n".join(known))
         return 0
-    if args.name not in shipped:
-        near = difflib.get_close_matches(args.name, shipped, n=1)
+    if args.name not in known:
+        near = difflib.get_close_matches(args.name, known, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        return _refuse(f"no dashboard {args.name!r}; there are {', '.join(shipped)}{hint}")
-    content = shipped[args.name].read_text(encoding="utf-8")
-    if args.out is None:
-        sys.stdout.write(content)
-        return 0
-    try:
-        with args.out.open("w" if args.force else "x", encoding="utf-8") as file:
-            file.write(content)
-    except FileExistsError:
-        return _refuse(f"{args.out} exists; --force overwrites it")
-    except OSError as exc:
-        return _refuse(f"{args.out} cannot be written: {exc.strerror}")
-    return 0
+        why = f"no dashboard {args.name!r}; there are {', '.join(known)}{hint}"
+        return refuse("dashboard", why)
+    content = known[args.name].read_text(encoding="utf-8")
+    return hand_out("dashboard", content, args.out, force=args.force)
 
 
 def dashboards() -> dict[str, Traversable]:
     """Return the dashboards that are shipped, by name."""
-    shipped: Traversable = files(__package__) / "json"
-    if not shipped.is_dir():
-        # A checkout of the repository: the wheel alone has them inside the package.
-        shipped = Path(__file__).parents[3] / "grafana" / "dashboards"
-    found = [file for file in shipped.iterdir() if file.name.endswith(".json")]
+    found = [one for one in shipped("grafana/dashboards").iterdir() if one.name.endswith(".json")]
     return {file.name.removesuffix(".json"): file for file in sorted(found, key=lambda f: f.name)}
-
-
-def _refuse(why: str) -> int:
-    print(f"litellm-cancel-otel dashboard: {why}", file=sys.stderr)
-    return 2

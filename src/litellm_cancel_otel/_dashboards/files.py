@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from .boards import BOARDS
 from .frame import Board
-from .rule_files import alert_file, grafana_file, recording_file
+from .rule_files import alert_file, grafana_file, kubernetes_file, recording_file
 
 
 def files() -> Mapping[str, str]:
@@ -14,6 +14,7 @@ def files() -> Mapping[str, str]:
         "grafana/prometheus/recording-rules.yml": recording_file(),
         "grafana/prometheus/alert-rules.yml": alert_file(),
         "grafana/alerting/alert-rules.yml": grafana_file(),
+        "deploy/kubernetes/prometheus-rule.yaml": kubernetes_file(),
     }
 
 

@@ -2,7 +2,10 @@
 
 from typing import Final
 
-HOME: Final = "https://github.com/litellm-cancel-otel/litellm-cancel-otel/blob/main"
+REPOSITORY: Final = "https://github.com/litellm-cancel-otel/litellm-cancel-otel"
+"""Still to be set: the address under which the project will be published."""
+
+HOME: Final = f"{REPOSITORY}/blob/main"
 
 GRAFANA: Final = "http://127.0.0.1:3000"
 """Where Grafana is: the stack's in ``docker-compose.yml``; the alerts' links begin with it."""

@@ -1,4 +1,4 @@
-"""The rules as files: for Prometheus, and for Grafana's own alerting."""
+"""The rules as files: for Prometheus, for its operator, and for Grafana's own alerting."""
 
 import re
 from typing import Any, Final
@@ -18,23 +18,24 @@ _HEAD: Final = "# Built by python -m litellm_cancel_otel._dashboards; change tha
 
 def recording_file() -> str:
     """Return Prometheus' recording rules."""
-    rules = [{"record": rule.record, "expr": rule.expr} for rule in recordings()]
-    return _yaml({"groups": [{"name": f"{GROUP}-recording", "interval": "30s", "rules": rules}]})
+    return _yaml({"groups": [_recording_group()]})
 
 
 def alert_file() -> str:
     """Return Prometheus' alerts."""
-    rules = [
+    return _yaml({"groups": [_alert_group()]})
+
+
+def kubernetes_file() -> str:
+    """Return both as a resource of the Prometheus operator."""
+    return _yaml(
         {
-            "alert": alert.name,
-            "expr": alert.expr,
-            "for": alert.for_,
-            "labels": {"severity": alert.severity, **alert.labels},
-            "annotations": _annotations(alert),
+            "apiVersion": "monitoring.coreos.com/v1",
+            "kind": "PrometheusRule",
+            "metadata": {"name": GROUP},
+            "spec": {"groups": [_recording_group(), _alert_group()]},
         }
-        for alert in alerts()
-    ]
-    return _yaml({"groups": [{"name": GROUP, "interval": "30s", "rules": rules}]})
+    )
 
 
 def grafana_file() -> str:
@@ -53,6 +54,25 @@ def expanded(expr: str, recorded: list[Recording]) -> str:
     """Return an expression with every recorded series' own expression in its place."""
     exprs = {rule.record: rule.expr for rule in recorded}
     return re.sub(r"\b[a-z]\w*(?::\w+)+", lambda found: f"({exprs[found[0]]})", expr)
+
+
+def _recording_group() -> dict[str, Any]:
+    rules = [{"record": rule.record, "expr": rule.expr} for rule in recordings()]
+    return {"name": f"{GROUP}-recording", "interval": "30s", "rules": rules}
+
+
+def _alert_group() -> dict[str, Any]:
+    rules = [
+        {
+            "alert": alert.name,
+            "expr": alert.expr,
+            "for": alert.for_,
+            "labels": {"severity": alert.severity, **alert.labels},
+            "annotations": _annotations(alert),
+        }
+        for alert in alerts()
+    ]
+    return {"name": GROUP, "interval": "30s", "rules": rules}
 
 
 def _annotations(alert: Alert) -> dict[str, str]:

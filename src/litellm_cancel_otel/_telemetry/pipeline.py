@@ -216,6 +216,8 @@ def _exporter(signal: str, name: str, metered_by: metrics.MeterProvider | None) 
         if protocol not in _OTLP:
             raise LookupError(f"{variable} is {protocol!r}; it must be one of {', '.join(_OTLP)}")
         name = _OTLP[protocol]
+    if (signal, name) == ("metrics", "prometheus"):
+        return _scraped()
     for found in entry_points(group=group, name=name):
         try:
             make = found.load()
@@ -227,6 +229,19 @@ def _exporter(signal: str, name: str, metered_by: metrics.MeterProvider | None) 
         raise LookupError(f"the package {package} is not installed")
     known = ", ".join(sorted({"none", *entry_points(group=group).names}))
     raise LookupError(f"OTEL_{signal.upper()}_EXPORTER names {name!r}; here it may name {known}")
+
+
+def _scraped() -> object:
+    """Return the reader that answers Prometheus' scrapes; LookupError says why there is none."""
+    try:
+        from .scrape import ScrapedReader
+    except ImportError as exc:
+        package = "opentelemetry-exporter-prometheus"
+        raise LookupError(f"the package {package} is not installed") from exc
+    try:
+        return ScrapedReader()
+    except Exception as exc:  # the port is taken, or the host is none of this machine's
+        raise LookupError(f"prometheus failed with {_told(exc)}") from exc
 
 
 def _told(exc: Exception) -> str:

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from litellm_cancel_otel._contract import semconv as sc
 
 FOLDER = ROOT / "deploy" / "collector"
-COLLECTORS = sorted(FOLDER.glob("*.yaml"))
+COLLECTORS = sorted({*FOLDER.glob("*.yaml")} - {FOLDER / "kustomization.yaml"})
 SCHEMA = Path(__file__).with_name("collector.schema.yaml")
 
 

@@ -7,7 +7,7 @@ import pytest
 from grafana_boards import boards
 
 from litellm_cancel_otel._cli import main
-from litellm_cancel_otel._dashboards import command
+from litellm_cancel_otel._dashboards import command, shipped
 
 Capture = pytest.CaptureFixture[str]
 
@@ -65,7 +65,8 @@ def test_a_file_to_write_needs_a_name(tmp_path: Path, capsys: Capture) -> None:
 def test_it_needs_neither_the_builder_nor_a_checkout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "json").mkdir()
-    (tmp_path / "json" / "one.json").write_text("{}", encoding="utf-8")
-    monkeypatch.setattr(command, "files", lambda _: tmp_path)
+    inside = tmp_path / "shipped" / "grafana" / "dashboards"
+    inside.mkdir(parents=True)
+    (inside / "one.json").write_text("{}", encoding="utf-8")
+    monkeypatch.setattr(shipped, "files", lambda _: tmp_path)
     assert list(command.dashboards()) == ["one"]

@@ -2,6 +2,7 @@
 
 import re
 import sys
+import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -267,6 +268,23 @@ def test_the_image_is_given_all_that_it_copies() -> None:
         if not path.startswith(("-", "/")):
             assert (ROOT / path).exists()
             assert f"!{path}" in given
+
+
+def test_the_image_is_installed_by_the_pinned_hashes_as_the_readme_does() -> None:
+    readme = re.search(
+        r"pip install -q (--require-hashes .*?) &&", (ROOT / "README.md").read_text()
+    )
+    assert readme
+    dockerfile = (ROOT / "Dockerfile").read_text().replace("\\\n", "")
+    installs = re.findall(r"pip install --no-cache-dir (.*)", dockerfile)
+    assert [" ".join(one.split()) for one in installs] == [readme[1], "--no-deps ."]
+
+
+def test_the_image_is_given_all_that_the_wheel_is_made_of() -> None:
+    targets = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    wanted = [*targets["targets"]["wheel"]["force-include"], "src", "README.md", "LICENSE"]
+    copied = re.findall(r"^COPY (.*) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert {*wanted, "pyproject.toml"} <= set(" ".join(copied).split())
 
 
 def test_the_demo_is_called_as_its_command_line_wants() -> None:

@@ -18,6 +18,7 @@ from grafana_boards import (
 from grafana_stack import ROOT, program
 
 from support import children
+from support.pages import anchors
 
 CASES = sorted((Path(__file__).parent / "rules").glob("*.yml"))
 RUNBOOK = ROOT / "docs" / "runbook.md"
@@ -66,7 +67,7 @@ def test_each_alert_says_how_bad_what_and_where_to_read_on(rule: dict[str, Any])
     assert rule["annotations"]["summary"]
     assert rule["annotations"]["description"]
     section = rule["annotations"]["runbook_url"].partition("/docs/runbook.md#")[2]
-    assert section in sections(RUNBOOK)
+    assert section in anchors(RUNBOOK)
 
 
 @pytest.mark.parametrize("rule", alert_rules(), ids=lambda rule: rule["alert"])
@@ -138,13 +139,6 @@ def test_grafanas_alert_is_a_query_and_a_condition_on_it(rule: dict[str, Any]) -
 def test_no_expression_matches_an_exact_bucket_boundary() -> None:
     for path in RULES:
         assert 'le="' not in path.read_text()
-
-
-def sections(document: Path) -> set[str]:
-    """Return the anchors of a document's headings, as GitHub makes them."""
-    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
-    bare = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
-    return {heading.replace(" ", "-") for heading in bare}
 
 
 def _annotations(rule: dict[str, Any]) -> list[tuple[str, str]]:
