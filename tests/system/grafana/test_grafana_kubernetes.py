@@ -112,13 +112,25 @@ def test_the_proxys_image_is_the_one_that_the_dockerfile_makes() -> None:
 
 def test_a_file_that_is_named_in_the_arguments_is_mounted_there() -> None:
     for deployment, container in each_container():
-        (volume,) = deployment["spec"]["template"]["spec"]["volumes"]
-        (mount,) = container["volumeMounts"]
+        volumes = deployment["spec"]["template"]["spec"]["volumes"]
+        (volume,) = [one for one in volumes if "configMap" in one]
+        (mount,) = [one for one in container["volumeMounts"] if one["name"] == volume["name"]]
         held = of_kind("ConfigMap")[volume["configMap"]["name"]]["data"]
         named = re.findall(r"/etc/\S+\.yaml", " ".join(container["args"]))
-        assert mount["name"] == volume["name"]
         assert mount["readOnly"] is True
         assert named == [f"{mount['mountPath']}/{name}" for name in held]
+
+
+def test_the_collectors_queue_can_be_written() -> None:
+    deployment = of_kind("Deployment")["cancel-otel-collector"]
+    (collector,) = containers(deployment)
+    directory = GATEWAY["extensions"]["file_storage"]["directory"]
+    (mount,) = [one for one in collector["volumeMounts"] if one["mountPath"] in directory]
+    assert not mount.get("readOnly")
+    pod = deployment["spec"]["template"]["spec"]
+    (volume,) = [one for one in pod["volumes"] if one["name"] == mount["name"]]
+    assert "emptyDir" in volume
+    assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsUser"]
 
 
 def test_what_is_held_for_the_collector_and_the_proxy_is_what_stands_in_their_folders() -> None:
