@@ -15,8 +15,8 @@ from .._contract.prometheus import family, label
 FRESH: Final = "2m"
 """How old a gauge's last sample may be: two exports at OpenTelemetry's default of one a minute.
 
-A scraped target that is gone is marked so at once, but nothing marks what came over OTLP, and
-Prometheus would show it for five minutes more.
+Nothing marks what came over OTLP as gone, and Prometheus would show it for five minutes. What is
+scraped is marked at once, also where one scrape has failed, which is no reason to take it for gone.
 """
 
 BEFORE: Final = "5m"
@@ -70,17 +70,16 @@ class Source:
         return _sum(f"({counter} unless {before}) or {rose}", by)
 
     def now(self, gauge: sc.Metric) -> str:
-        """Return a gauge's series of replicas that still report."""
-        selected = self._select(family(gauge))
-        return f"{selected} and present_over_time({selected}[{FRESH}])"
+        """Return a gauge's series of replicas that still report; one failed scrape is no gap."""
+        return f"last_over_time({self._select(family(gauge))}[{FRESH}])"
 
     def heartbeat(self) -> str:
         """Return the selector of what every replica says for as long as it reports."""
         return self.where(differs(sc.SEAM, sc.STOPPED))._select(family(sc.INTERNAL_ERRORS))
 
-    def alive(self, within: str = FRESH) -> str:
+    def alive(self) -> str:
         """Return the heartbeats of replicas that still report."""
-        return f"{self.heartbeat()} and present_over_time({self.heartbeat()}[{within}])"
+        return f"last_over_time({self.heartbeat()}[{FRESH}])"
 
     def reporting(self, *by: str) -> str:
         """Return a series for each group that has a replica that reports, to lean a zero on."""

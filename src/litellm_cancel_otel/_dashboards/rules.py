@@ -275,12 +275,13 @@ def _swallowed() -> Alert:
 
 
 def _silent() -> Alert:
-    everyone = Source("")
+    heartbeat = Source("").heartbeat()
+    fresh = f"{heartbeat} and present_over_time({heartbeat}[{SILENT_AFTER}])"
     missed, in_steps = f"[{MISSED_FOR}]", f"[{MISSED_FOR}:1m]"
     return Alert(
         "LitellmCancelTelemetrySilent",
-        f"group by ({JOB}) (last_over_time({everyone.heartbeat()}{missed}))\n"
-        f"unless group by ({JOB}) ({everyone.alive(SILENT_AFTER)})\n"
+        f"group by ({JOB}) (last_over_time({heartbeat}{missed}))\n"
+        f"unless group by ({JOB}) ({fresh})\n"
         f"unless max_over_time({STOPPED}{in_steps})"
         f" >= max_over_time({HEARD}{in_steps}) - {LAST_WORD_SECONDS}\n"
         # What is scraped and is no target any more was taken away.

@@ -74,8 +74,8 @@ def test_no_call_is_said_and_is_no_share_of_zero(prometheus: Prometheus) -> None
 
 @pytest.mark.parametrize("target", LEADERS, ids=lambda target: f"{target.board}-{target.panel}")
 def test_a_panel_shows_the_leading_few_of_many(target: Any, prometheus: Prometheus) -> None:
-    found = prometheus.query(chosen(target.expr, __rate_interval=WINDOW))
-    assert len(found) == LEADING
+    expr = chosen(target.expr, __rate_interval=WINDOW)
+    wait_until(f"{LEADING} series", lambda: len(prometheus.query(expr)) == LEADING)
 
 
 @pytest.mark.parametrize(("instance", "rows"), [("idle", 0), ("one", 1), ("many", 1)])
