@@ -7,7 +7,7 @@ import logging
 import os
 import platform
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
@@ -144,6 +144,19 @@ def _look_at_settings(findings: Findings) -> None:
             "value": value if isinstance(value, bool | int | float | None) else str(value),
             "from": variable if is_set else "default",
         }
+    findings.problems += _idle_limits(f"{PREFIX}STUCK_LIMITS", settings.stuck_limits)
+
+
+def _idle_limits(variable: str, patterns: Iterable[str]) -> Iterator[str]:
+    import litellm
+
+    from ._contract.limit_patterns import idle
+    from ._contract.semconv import LITELLM_PROVIDERS
+
+    listed = {str(getattr(one, "value", one)) for one in litellm.provider_list}
+    own = {str(one["provider"]) for one in litellm.custom_provider_map}
+    for pattern, reason in idle(patterns, listed | own | LITELLM_PROVIDERS):
+        yield f"{variable}: the pattern {pattern} can match nothing: {reason}"
 
 
 def _look_at_telemetry(findings: Findings) -> None:

@@ -207,6 +207,23 @@ def test_the_doctor_names_a_setting_that_does_not_fit(doctor: Doctor) -> None:
     assert found["settings"]["spans"] == {"value": "cancelled", "from": "default"}
 
 
+@pytest.mark.parametrize(
+    ("limits", "problems"),
+    [
+        ('{"azure.ai.openai/o3": [9, 9], "azure": [1, 2], "bedrock_converse": [3, 4]}', 0),
+        ('{"azure": [1, 2], "azur/gpt-4o": [1, 2]}', 1),
+    ],
+)
+def test_the_doctor_names_a_limit_that_can_match_nothing(
+    doctor: Doctor, limits: str, problems: int
+) -> None:
+    code, found = doctor(LITELLM_CANCEL_OTEL_STUCK_LIMITS=limits, **TELEMETRY_OFF)
+    assert code == len(found["problems"]) == problems
+    for problem in found["problems"]:
+        assert "azur/gpt-4o can match nothing" in problem
+        assert "the nearest name is azure" in problem
+
+
 def test_the_doctor_names_a_variable_that_is_no_setting(doctor: Doctor) -> None:
     code, found = doctor(LITELLM_CANCEL_OTEL_GAURD="1", **TELEMETRY_OFF)
     assert code == 1
