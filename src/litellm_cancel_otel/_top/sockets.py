@@ -121,7 +121,8 @@ def _state(told: Mapping[str, Any]) -> StreamState:
             "phase": Phase(known["phase"]),
             "stuck": None if known["stuck"] is None else Reason(known["stuck"]),
             "chain": tuple(
-                Place(place["file"], place["line"], place["function"]) for place in known["chain"]
+                Place(place["file"], place["line"], place["function"], place["library"])
+                for place in known["chain"]
             ),
         }
     )
