@@ -19,7 +19,7 @@ class Doorkeeper:
         self._bell = Bell(feed, faults)
         self._over = False
         self._opened = threading.Event()
-        self._thread = threading.Thread(target=self._live)
+        self._thread = threading.Thread(target=self._live, daemon=True)
         self._thread.start()
         self._opened.wait()
 
