@@ -27,7 +27,7 @@ from .leaving import LEAVINGS, Left
 from .load import Load, warm_up
 from .records import Pair
 from .runner import Progressed, Runner
-from .table import LEGEND, LEGEND_OF_CLIENTS, clients_table, summary, table
+from .table import LEGEND_OF_CLIENTS, clients_table, legend, summary, table
 from .telemetry import Otlp, Telemetry, Totals
 from .ways import WAYS, Way
 
@@ -161,8 +161,8 @@ class _Session:
 
     async def _serve(self, seconds: float | None) -> None:
         if self._readers:
-            until = f"{seconds:g} s" if seconds else "Ctrl-C"
-            self._err.print(f"still serving, until {until}", highlight=False)
+            how_long = f"for {seconds:g} s" if seconds else "until Ctrl-C"
+            self._err.print(f"still serving, {how_long}", highlight=False)
             await asyncio.sleep(seconds or float("inf"))
 
     def _show(self, pairs: Sequence[Pair], totals: Totals, clients: Clients) -> list[str]:
@@ -230,9 +230,9 @@ def _print(console: Console, pairs: Sequence[Pair], totals: Totals, clients: Cli
     versions = ", ".join(f"{name} {number}" for name, number in report.versions().items())
     console.print(versions, style="dim", highlight=False)
     console.print()
-    console.print(table(pairs))
+    console.print(table(pairs, console.width))
     console.print()
-    console.print(LEGEND, style="dim", highlight=False)
+    console.print(legend(console.width), style="dim", highlight=False)
     console.print()
     for line in summary(pairs, totals):
         console.print(line, highlight=False)
