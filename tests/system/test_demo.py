@@ -424,6 +424,8 @@ def test_an_unknown_name_lists_the_names(
         (("--protocol", "grpc"), "--otlp"),
         (("--for", "3"), "--prometheus"),
         (("--load", "3", "--ways", "gc"), "--load"),
+        (("--stuck", "3", "--svg", "x"), "--stuck"),
+        (("--stuck", "3", "--load", "3"), "--load"),
     ],
 )
 def test_options_that_do_not_fit_together_say_so(
