@@ -145,6 +145,21 @@ def _look_at_settings(findings: Findings) -> None:
             "from": variable if is_set else "default",
         }
     findings.problems += _idle_limits(f"{PREFIX}STUCK_LIMITS", settings.stuck_limits)
+    findings.problems += _no_place_for_top(f"{PREFIX}TOP_SOCKET", settings.top_socket)
+
+
+def _no_place_for_top(variable: str, where: str | None) -> Iterator[str]:
+    from ._contract.setting_kinds import AUTO
+    from ._integration import socket_folder
+
+    if where != AUTO:
+        return
+    try:
+        found = socket_folder.listen()
+        socket_folder.leave(found)
+        found.shut()
+    except OSError as exc:
+        yield f"no place for the socket of top ({exc}): set {variable} to a path, or to off"
 
 
 def _idle_limits(variable: str, patterns: Iterable[str]) -> Iterator[str]:

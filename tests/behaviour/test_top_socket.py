@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
+from errno import EMFILE
 from pathlib import Path
 
 import pytest
@@ -121,6 +123,41 @@ def test_two_telemetries_in_one_process_are_told_together(folder: Path) -> None:
         for call in calls:
             call.end(Exit.RETURNED)
     assert not folder.exists()
+
+
+def test_a_watchdog_that_gives_up_takes_its_socket_away(folder: Path) -> None:
+    with Telemetry(watchdog_interval=0.05) as telemetry:
+        dog = telemetry.tracker.watchdog
+        assert dog is not None
+        call = opened(telemetry)
+        wait_until(folder.exists)
+        dog._died = True
+
+        def dies() -> None:
+            raise LookupError("a fault of ours")
+
+        dog.tick = dies  # type: ignore[method-assign]
+        wait_until(lambda: dog._closed and not folder.exists())
+        call.end(Exit.RETURNED)
+        telemetry.tracker.faults.counts.clear()
+
+
+@pytest.mark.parametrize("lacking", ["socketpair", "socket"])
+def test_without_a_descriptor_to_be_had_the_watchdog_sleeps_as_it_can(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, lacking: str
+) -> None:
+    def none_left(*_: object) -> None:
+        raise OSError(EMFILE, "Too many open files")
+
+    with Telemetry(watchdog_interval=0.05, stuck_first_chunk=0.1) as telemetry:
+        monkeypatch.setattr(socket, lacking, none_left)
+        call = opened(telemetry)
+        wait_until(lambda: call in telemetry.tracker.streams)
+        watched = telemetry.tracker.streams[call]
+        wait_until(lambda: watched.stuck)
+        monkeypatch.undo()
+        call.end(Exit.RETURNED)
+        assert not folder.exists() or list(folder.iterdir()) == []
 
 
 def test_the_watchdog_wakes_for_streams_as_before(folder: Path) -> None:

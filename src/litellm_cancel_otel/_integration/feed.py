@@ -71,7 +71,8 @@ class Feed:
         self._remove()
 
     def shut(self) -> None:
-        """Close this process's end; in a forked child the file stays, for it is the parent's."""
+        """Remove the socket and close it; in a forked child the file, the parent's, stays."""
+        self._remove()
         made, self._file = self._file, None
         atexit.unregister(self.close)
         if made is None:

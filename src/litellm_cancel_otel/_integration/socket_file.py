@@ -20,10 +20,12 @@ class SocketFile:
         self.path = path
         self.server = _listen(path)
         self._file = _identity(path)
+        self._maker = os.getpid()
 
     def remove(self) -> None:
-        """Remove the file, unless another process has taken the path over."""
-        if self._file is not None and _identity(self.path) == self._file:
+        """Remove the file, unless it is a parent's or another process has taken the path over."""
+        own = self._file is not None and self._maker == os.getpid()
+        if own and _identity(self.path) == self._file:
             with suppress(OSError):
                 os.unlink(self.path)
 

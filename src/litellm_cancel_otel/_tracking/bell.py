@@ -26,7 +26,7 @@ class Door(Protocol):
         """Let in who asks; it waits for nobody."""
 
     def shut(self) -> None:
-        """Close this process's end of it; who made it, removes it."""
+        """Close it, and remove it where this process has made it."""
 
     def lost(self) -> None:
         """Close nothing: its descriptor's number may be another's by now."""
@@ -47,21 +47,22 @@ class Bell:
         if self._door is None or self._selector is not None:
             return
         try:
-            if (visitors := self._door.open()) is not None:
-                self._watch(visitors)
+            self._open(self._door)
         except Exception as fault:  # noqa: BLE001 - ours: nobody comes in, and the thread goes on
             self._faults.note("bell", fault)
             self.shut()
 
-    def _watch(self, visitors: socket.socket) -> None:
+    def _open(self, door: Door) -> None:
         self._ends = here, there = socket.socketpair()
         for end in (here, there):
             end.setblocking(False)
         # Not select(): a proxy may well have more than its 1,024 descriptors open.
-        selector = selectors.DefaultSelector()
-        selector.register(here, selectors.EVENT_READ)
-        selector.register(visitors, selectors.EVENT_READ, self._door)
-        self._selector = selector
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(here, selectors.EVENT_READ)
+        if (visitors := door.open()) is None:
+            self.shut()
+            return
+        self._selector.register(visitors, selectors.EVENT_READ, door)
 
     def ring(self) -> None:
         """Wake who sleeps, or have its next sleep end at once."""
