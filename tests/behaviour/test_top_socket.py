@@ -20,7 +20,7 @@ from support import children
 from support.telemetry import Telemetry
 from support.ticking import opened
 
-BACKSTOP = 30.0
+BACKSTOP = 100.0
 
 
 @pytest.fixture
@@ -142,22 +142,22 @@ def test_a_watchdog_that_gives_up_takes_its_socket_away(folder: Path) -> None:
         telemetry.tracker.faults.counts.clear()
 
 
-@pytest.mark.parametrize("lacking", ["socketpair", "socket"])
 def test_without_a_descriptor_to_be_had_the_watchdog_sleeps_as_it_can(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, lacking: str
+    folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def none_left(*_: object) -> None:
         raise OSError(EMFILE, "Too many open files")
 
     with Telemetry(watchdog_interval=0.05, stuck_first_chunk=0.1) as telemetry:
-        monkeypatch.setattr(socket, lacking, none_left)
+        monkeypatch.setattr(socket, "socketpair", none_left)
         call = opened(telemetry)
         wait_until(lambda: call in telemetry.tracker.streams)
         watched = telemetry.tracker.streams[call]
         wait_until(lambda: watched.stuck)
         monkeypatch.undo()
         call.end(Exit.RETURNED)
-        assert not folder.exists() or list(folder.iterdir()) == []
+        assert not folder.exists()
+        assert dict(telemetry.tracker.faults.counts) == {"bell": 1}
 
 
 def test_the_watchdog_wakes_for_streams_as_before(folder: Path) -> None:
@@ -192,7 +192,7 @@ def pids():
         return {}
 
 def wait_for(wanted):
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while pids() != wanted:
         assert time.monotonic() < until, pids()
         time.sleep(0.01)
@@ -339,7 +339,7 @@ while dog._bell._selector is not None:
     time.sleep(0.01)
 another = opened(telemetry)
 telemetry.callback.close()
-first.join(10)
+first.join(60)
 assert not first.is_alive()
 for file in files:
     file.write("mine")
