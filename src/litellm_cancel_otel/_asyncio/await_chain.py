@@ -44,7 +44,10 @@ _INSTALLED: Final = ("/site-packages/", "/dist-packages/")
 
 _PYTHONS_OWN: Final = (
     "<frozen ",
-    *(f"{PurePath(one).as_posix()}/" for one in {get_path("stdlib"), PurePath(os.__file__).parent}),
+    *(
+        f"{PurePath(one).as_posix()}/"
+        for one in {get_path("stdlib"), str(PurePath(os.__file__).parent)}
+    ),
 )
 
 _AWAITED: Final = (CoroutineType, GeneratorType, AsyncGeneratorType, asyncio.Future)

@@ -133,7 +133,7 @@ def _summed_up(streams: Sequence[Open], width: int, room: int) -> list[Line]:
     groups: dict[tuple[str, str], list[StreamState]] = {}
     for _, state in streams:
         groups.setdefault((_model(state), str(state.phase)), []).append(state)
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for (model, phase), states in sorted(groups.items(), key=lambda group: -len(group[1])):
         silent = max(
             (one.since_chunk for one in states if one.since_chunk is not None), default=None
