@@ -252,7 +252,8 @@ def test_every_instrument_is_of_the_contract() -> None:
     assert len(found) >= 6
 
 
-def test_events_stand_in_the_order_of_their_times(recording: Recording) -> None:
+def test_events_stand_in_the_order_of_their_times() -> None:
+    recording = Recording()
     stuck = Stuck(Reason.NO_CHUNK, since=11.0, found=12.0)
     ending = replace(ENDING, stuck=(stuck,), actions=(("checkpoint", 11.5), ("checkpoint", 13.1)))
     recording.recorder.record(ending, None)
