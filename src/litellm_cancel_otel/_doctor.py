@@ -7,7 +7,7 @@ import logging
 import os
 import platform
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
@@ -144,6 +144,34 @@ def _look_at_settings(findings: Findings) -> None:
             "value": value if isinstance(value, bool | int | float | None) else str(value),
             "from": variable if is_set else "default",
         }
+    findings.problems += _idle_limits(f"{PREFIX}STUCK_LIMITS", settings.stuck_limits)
+    findings.problems += _no_place_for_top(f"{PREFIX}TOP_SOCKET", settings.top_socket)
+
+
+def _no_place_for_top(variable: str, where: str | None) -> Iterator[str]:
+    from ._contract.setting_kinds import AUTO
+    from ._integration import socket_folder
+
+    if where != AUTO:
+        return
+    try:
+        found = socket_folder.listen()
+        socket_folder.leave(found)
+        found.shut()
+    except OSError as exc:
+        yield f"no place for the socket of top ({exc}): set {variable} to a path, or to off"
+
+
+def _idle_limits(variable: str, patterns: Iterable[str]) -> Iterator[str]:
+    import litellm
+
+    from ._contract.limit_patterns import idle
+    from ._contract.semconv import LITELLM_PROVIDERS
+
+    listed = {str(getattr(one, "value", one)) for one in litellm.provider_list}
+    own = {str(one["provider"]) for one in litellm.custom_provider_map}
+    for pattern, reason in idle(patterns, listed | own | LITELLM_PROVIDERS):
+        yield f"{variable}: the pattern {pattern} can match nothing: {reason}"
 
 
 def _look_at_telemetry(findings: Findings) -> None:

@@ -4,10 +4,12 @@ import asyncio
 import gc
 import logging
 import os
+import re
 import threading
 import time
 import weakref
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from litellm_cancel_otel._calls.call import Call
 from litellm_cancel_otel._contract import semconv as sc
 from litellm_cancel_otel._contract.faults import Faults
-from litellm_cancel_otel._contract.records import Exit, Phase, Reason, Signal, Stuck
+from litellm_cancel_otel._contract.records import Exit, Phase, Place, Reason, Signal, Stuck
 from litellm_cancel_otel._demo.fakes import Exchange, FakeProvider, Script
 from litellm_cancel_otel._tracking.snapshot import snapshot
 from litellm_cancel_otel._tracking.stuck_log import AT_MOST, WINDOW, StuckLog
@@ -344,6 +346,31 @@ class TestLog:
         assert caplog.messages[-1].startswith("5 more streams")
         assert log.found(FACTS, self.STUCK, 3)
 
+    def test_the_applications_frames_come_first_and_libraries_are_folded(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        chain = (
+            *(Place(f"uvicorn/a{i}.py", i, "serve", library=True) for i in range(20)),
+            Place("app/main.py", 20, "endpoint"),
+            Place("app/main.py", 32, "answer"),
+            *(Place(f"httpx/a{i}.py", i, "send", library=True) for i in range(20)),
+        )
+        facts = replace(FACTS, provider="azure")
+        StuckLog(Faults()).found(facts, replace(self.STUCK, chain=chain), 3)
+
+        assert caplog.messages == [
+            "a stream is stuck (no_chunk) at app/main.py:32 answer, called at app/main.py:20 "
+            "endpoint, waiting in httpx at httpx/a19.py:19 send: azure.ai.openai gpt-4o-mini, "
+            "call one, for 61.0 s, after 3 chunks"
+        ]
+
+    def test_of_a_recursion_a_few_frames_are_named(self, caplog: pytest.LogCaptureFixture) -> None:
+        chain = tuple(Place("app/main.py", i, "down") for i in range(64))
+        StuckLog(Faults()).found(FACTS, replace(self.STUCK, chain=chain), 3)
+
+        assert " at app/main.py:63 down, called at app/main.py:62 down" in caplog.messages[0]
+        assert "app/main.py:59 down and 59 more: " in caplog.messages[0]
+
     @by_hand
     async def test_one_when_found_and_one_when_cleared(
         self,
@@ -362,8 +389,12 @@ class TestLog:
         found, cleared = [
             message for message in caplog.messages if message.startswith("a stream is ")
         ]
-        assert "stuck (no_chunk): openai gpt-4o-mini, call this-one, for 6" in found
-        assert "aiohttp/" in found
+        assert found.startswith("a stream is stuck (no_chunk) at ")
+        place = found.removeprefix("a stream is stuck (no_chunk) at ").partition(",")[0]
+        assert re.fullmatch(r"(\w+/)*\w+\.py:\d+ .*", place)
+        assert not place.startswith(("litellm/", "aiohttp/")), "the application's comes first"
+        assert re.search(r"waiting in litellm > .*aiohttp at aiohttp/\S+:\d+ StreamReader", found)
+        assert ": openai gpt-4o-mini, call this-one, for 6" in found
         assert "no longer stuck (no_chunk): openai gpt-4o-mini, call this-one, it ended" in cleared
 
 

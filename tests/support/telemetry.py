@@ -214,3 +214,4 @@ def assert_in_order(span: ReadableSpan) -> None:
     moments = [span.start_time, *(at[name] for name in order if name in at), span.end_time]
     assert moments == sorted(moments)
     assert at.get(sc.EVENT_UPSTREAM_CLOSED, span.start_time) >= span.start_time
+    assert [event.timestamp for event in span.events] == sorted(at.values())

@@ -15,6 +15,7 @@ import pytest
 
 import litellm_cancel_otel
 from litellm_cancel_otel._cli import COMMANDS, main
+from litellm_cancel_otel._integration import socket_folder
 from support import children
 from support.otlp_sink import OtlpSink
 
@@ -205,6 +206,37 @@ def test_the_doctor_names_a_setting_that_does_not_fit(doctor: Doctor) -> None:
     (problem,) = found["problems"]
     assert "LITELLM_CANCEL_OTEL_SPANS is 'some'" in problem
     assert found["settings"]["spans"] == {"value": "cancelled", "from": "default"}
+
+
+@pytest.mark.parametrize(
+    ("limits", "problems"),
+    [
+        ('{"azure.ai.openai/o3": [9, 9], "azure": [1, 2], "bedrock_converse": [3, 4]}', 0),
+        ('{"azure": [1, 2], "azur/gpt-4o": [1, 2]}', 1),
+    ],
+)
+def test_the_doctor_names_a_limit_that_can_match_nothing(
+    doctor: Doctor, limits: str, problems: int
+) -> None:
+    code, found = doctor(LITELLM_CANCEL_OTEL_STUCK_LIMITS=limits, **TELEMETRY_OFF)
+    assert code == len(found["problems"]) == problems
+    for problem in found["problems"]:
+        assert "azur/gpt-4o can match nothing" in problem
+        assert "the nearest name is azure" in problem
+
+
+@pytest.mark.parametrize(("chosen", "code"), [("", 1), ("off", 0)])
+def test_the_doctor_finds_no_place_for_the_socket_of_top(
+    doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chosen: str, code: int
+) -> None:
+    for name in ("XDG_RUNTIME_DIR", "TMPDIR"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setattr(socket_folder, "_LAST", ())
+    ended, found = doctor(LITELLM_CANCEL_OTEL_TOP_SOCKET=chosen, **TELEMETRY_OFF)
+    assert ended == len(found["problems"]) == code
+    for problem in found["problems"]:
+        assert problem.startswith(f"no place for the socket of top ({tmp_path / 'none'}")
+        assert "LITELLM_CANCEL_OTEL_TOP_SOCKET" in problem
 
 
 def test_the_doctor_names_a_variable_that_is_no_setting(doctor: Doctor) -> None:

@@ -25,11 +25,12 @@ from litellm_cancel_otel._demo.fakes import PROVIDERS
 from litellm_cancel_otel._demo.leaving import LEAVINGS, Left
 from litellm_cancel_otel._demo.records import Got, Pair, Record, Seen
 from litellm_cancel_otel._demo.runner import WINDOW, Runner, SeamsInstalledError, seams_are_out
-from litellm_cancel_otel._demo.table import table
+from litellm_cancel_otel._demo.table import WIDE, table
 from litellm_cancel_otel._demo.ways import WAYS
 from support import children
 from support.otlp_sink import OtlpSink
 from support.telemetry import OLD
+from support.terminal import Terminal, needs_tmux
 
 BACKSTOP = 120
 COMMAND = (sys.executable, "-m", "litellm_cancel_otel", "demo")
@@ -293,6 +294,46 @@ def test_the_table_shows_both_sides_in_a_hundred_columns(
     assert completed[:4] == ["completed", "answer", "-", "ok"]
 
 
+@needs_tmux
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_table_is_whole_in_a_terminal(tmp_path: Path, width: int) -> None:
+    with Terminal(tmp_path, width, *COMMAND, *QUICK, height=50) as terminal:
+        terminal.wait_for("left with 0")
+        lines = terminal.screen(100).splitlines()
+    ours = lines[: lines.index(next(line for line in lines if line.startswith("Next:")))]
+    assert not any("…" in line for line in ours)
+    (completed,) = (line for line in ours if line.startswith("completed"))
+    assert completed.split()[-2:] == ["-", "-"]
+    azure, openai = (line.split() for line in ours if "_internal" in line)
+    for row, name in ((azure, "azure"), (openai, "openai")):
+        assert row[0] == name
+        assert row[-3] == f"{name}_internal"
+        assert re.fullmatch(r"[\d.]+", row[-2]), "the finally's milliseconds"
+        assert re.fullmatch(r"[\d.]+", row[-1]), "the close's"
+    got = "CancelledError" if width >= WIDE else "Cancelled"
+    assert any(got in line.split() for line in ours)
+
+
+@pytest.mark.parametrize("width", [50, 79, 80, 98, 99, 120])
+def test_no_number_is_cut_at_any_width(width: int) -> None:
+    pairs = [
+        Pair(
+            *(
+                Record("anthropic", way, Got("ExceptionGroup"), Seen(1, closed_after=1.234), ())
+                for _ in range(2)
+            )
+        )
+        for way in WAYS.values()
+    ]
+    console = Console(file=io.StringIO(), width=width)
+    with console.capture() as shown:
+        console.print(table(pairs, width))
+    lines = shown.get().splitlines()
+    assert max(map(len, lines)) <= width
+    assert sum(line.split().count("1234") for line in lines) == 2 * len(WAYS)
+    assert width < 79 or not any("…" in line for line in lines)
+
+
 def test_providers_that_agree_share_a_line(quick: children.Ended[str]) -> None:
     lines = [line for line in quick.stdout.splitlines() if line.startswith("cancel, no stream")]
     assert len(lines) == 1
@@ -384,6 +425,8 @@ def test_an_unknown_name_lists_the_names(
         (("--protocol", "grpc"), "--otlp"),
         (("--for", "3"), "--prometheus"),
         (("--load", "3", "--ways", "gc"), "--load"),
+        (("--stuck", "3", "--svg", "x"), "--stuck"),
+        (("--stuck", "3", "--load", "3"), "--load"),
     ],
 )
 def test_options_that_do_not_fit_together_say_so(
@@ -452,14 +495,16 @@ def test_metrics_are_served_for_a_scrape_until_ctrl_c() -> None:
 def test_serving_ends_by_itself_where_that_is_wanted() -> None:
     ended = demo(*QUICK, "--prometheus", "0", "--for", "0.1")
     assert ended.returncode == 0, ended.stderr
+    assert "still serving, for 0.1 s" in ended.stderr
 
 
 @needs_prometheus
 def test_a_port_that_is_taken_is_a_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        ended = demo(*QUICK, "--prometheus", str(server.getsockname()[1]))
+        port = server.getsockname()[1]
+        ended = demo(*QUICK, "--prometheus", str(port))
     assert ended.returncode == 2
-    assert "Address already in use" in ended.stderr
+    assert f"port {port} of 127.0.0.1: address already in use" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

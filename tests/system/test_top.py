@@ -4,13 +4,11 @@ import asyncio
 import importlib.util
 import json
 import os
-import shutil
 import socket
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,30 +17,39 @@ import litellm
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
 
 from litellm_cancel_otel._contract.faults import Faults
 from litellm_cancel_otel._contract.records import Phase, Place, Reason, StreamState
 from litellm_cancel_otel._demo.fakes import FakeProvider, Script, litellm_kwargs
 from litellm_cancel_otel._integration.feed import Feed
 from litellm_cancel_otel._top import sockets
+from litellm_cancel_otel._top.lines import cells, cut, folded
 from litellm_cancel_otel._top.readings import Process, Streams, Unreadable
-from litellm_cancel_otel._top.view import frame, short
+from litellm_cancel_otel._top.stuck_block import short
+from litellm_cancel_otel._top.view import frame
 from support import children
+from support.serving import Doorkeeper, serving
 from support.telemetry import Telemetry
+from support.terminal import Terminal, needs_tmux
 
 BACKSTOP = 15.0
 REQUIRE_ALL = os.environ.get("REQUIRE_ALL_TESTS") == "1"
 
 OPEN = StreamState(
-    *(1, "azure", "gpt-4o", "chat", Phase.STREAMING),
+    *(1, "azure.ai.openai", "gpt-4o", "chat", Phase.STREAMING),
     chunks=3,
     age=9.0,
     since_chunk=0.5,
     since_disconnect=None,
     since_driver_done=None,
 )
-CHAIN = tuple(Place(f"app/part{i}/main.py", i, f"Server.frame{i}") for i in range(20))
+OWN = Place("shop/routes/answers.py", 41, "answer.<locals>.pieces")
+CHAIN = (
+    *(Place(f"uvicorn/part{i}.py", i, f"Server.frame{i}", library=True) for i in range(20)),
+    Place("shop/main.py", 12, "endpoint"),
+    OWN,
+    *(Place(f"httpx/part{i}.py", i, f"Client.frame{i}", library=True) for i in range(20)),
+)
 STUCK = replace(
     *(OPEN,),
     key=2,
@@ -61,9 +68,17 @@ STUCK = replace(
 def served(tmp_path: Path) -> Iterator[Path]:
     """A process's socket, with a stuck and another stream."""
     path = tmp_path / "litellm-cancel-otel-1.sock"
-    running = Feed(str(path), lambda: [OPEN, STUCK], Faults())
-    yield path
-    running.close()
+    with serving(path, lambda: [OPEN, STUCK]):
+        yield path
+
+
+@pytest.fixture
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where processes put their sockets by themselves, for this one and its children."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.delenv("LITELLM_CANCEL_OTEL_TOP_SOCKET", raising=False)
+    return tmp_path
 
 
 def speaking(path: Path, answer: bytes) -> socket.socket:
@@ -85,13 +100,34 @@ def test_what_is_served_is_what_is_read(served: Path) -> None:
     assert process.streams == (OPEN, STUCK)
 
 
+ANOTHER = """
+import sys
+from support.serving import serving
+with serving(sys.argv[1]):
+    print("served", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def another_process(where: str | Path) -> Iterator[int]:
+    """Serve no streams from another process; yield its id."""
+    with children.started(
+        [sys.executable, "-c", ANOTHER, where],
+        stdin=children.PIPE,
+        stdout=children.PIPE,
+        text=True,
+    ) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "served\n"
+        yield running.pid
+
+
 @pytest.mark.parametrize("given", [".", "*.sock", "litellm-cancel-otel-{pid}.sock"])
 def test_a_directory_a_pattern_and_pid_mean_every_process(served: Path, given: str) -> None:
-    with ExitStack() as stack:
-        another = Feed(str(served.with_name("litellm-cancel-otel-2.sock")), list, Faults())
-        stack.callback(another.close)
+    with another_process(served.with_name("litellm-cancel-otel-2.sock")) as other:
         found = sockets.read([str(served.parent / given)])
-    assert len(found.processes) == 2
+    assert {one.pid for one in found.processes} == {os.getpid(), other}
 
 
 def test_in_a_directory_other_peoples_sockets_are_not_touched(served: Path) -> None:
@@ -140,12 +176,12 @@ def sockets_raw(path: Path) -> bytes:
             return answer.read()
 
 
-def test_an_absent_socket_is_one_line_that_says_how_to_switch_it_on(tmp_path: Path) -> None:
+def test_an_absent_socket_is_one_line_that_says_when_there_is_one(tmp_path: Path) -> None:
     with pytest.raises(Unreadable) as raised:
         sockets.read([str(tmp_path / "none.sock")])
     said = str(raised.value)
     assert "there is none" in said
-    assert "LITELLM_CANCEL_OTEL_TOP_SOCKET=" in said
+    assert "LITELLM_CANCEL_OTEL_TOP_SOCKET" in said
     assert "\n" not in said
 
 
@@ -167,46 +203,55 @@ async def test_a_real_stream_is_shown(provider: FakeProvider, tmp_path: Path) ->
         telemetry.callback.close()
         assert list(tmp_path.iterdir()) == []
     ((state,),) = (process.streams for process in found.processes)
-    assert (state.provider, state.model, state.phase) == ("azure", "gpt-4o", Phase.STREAMING)
-
-
-def test_it_is_off_by_default(tmp_path: Path) -> None:
-    with Telemetry():
-        assert "litellm-cancel-otel-top" not in {one.name for one in threading.enumerate()}
+    named = ("azure.ai.openai", "gpt-4o", Phase.STREAMING)  # as in metrics, alerts and settings
+    assert (state.provider, state.model, state.phase) == named
 
 
 # The view
 
 
 def shown(streams: Sequence[StreamState], width: int = 100, height: int = 40) -> list[str]:
-    console = Console(width=width, height=height, color_system=None)
-    with console.capture() as capture:
-        reading = Streams((Process(123, "shop", tuple(streams)),))
-        console.print(frame(reading, width, height))
-    return capture.get().splitlines()
+    reading = Streams((Process(123, "shop", tuple(streams)),))
+    return [line.text for line in frame(reading, width, height)]
 
 
-@pytest.mark.parametrize("width", [40, 100])
-def test_stuck_ones_come_first_with_what_they_wait_for(width: int) -> None:
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_stuck_ones_come_first_with_the_applications_frame(width: int) -> None:
     lines = shown([OPEN, STUCK], width)
     (stuck,) = (i for i, line in enumerate(lines) if line.startswith("after_disconnect 7.0s"))
-    (waits,) = (i for i, line in enumerate(lines) if "→" in line)
-    (other,) = (i for i, line in enumerate(lines) if line.startswith("azure/gpt-4o "))
-    assert stuck < waits < other
-    assert "frame19" in lines[waits]
-    assert "main.py:19" in lines[waits]
+    (other,) = (i for i, line in enumerate(lines) if line.startswith("azure.ai.open") and i > stuck)
+    assert "provider/model" in lines[other - 1]
+    own = " ".join(line.strip() for line in lines[stuck + 1 : other])
+    assert own.startswith("→ shop/routes/answers.py:41 answer.<locals>.pieces streaming")
 
 
-def test_of_a_long_chain_both_ends_are_shown() -> None:
-    text = "\n".join(shown([STUCK]))
-    assert "frame0 " in text
-    assert "11 more" in text
-    assert "frame10" not in text
+@pytest.mark.parametrize("width", [20, 40, 80])
+def test_the_applications_frame_is_whole_at_any_width(width: int) -> None:
+    place = replace(OWN, file=f"shop/{'very_' * 10}long/answers.py")
+    stuck = replace(STUCK, chain=(*CHAIN[:21], place, *CHAIN[22:]))
+    text = "".join(line.strip() for line in shown([stuck], width, 40)).replace(" ", "")
+    assert f"→{place.file}:{place.line}{place.function}" in text
+
+
+def test_libraries_are_folded_to_their_names_and_the_innermost_place() -> None:
+    lines = shown([STUCK])
+    assert lines[1:] == [
+        "after_disconnect 7.0s · azure.ai.openai/gpt-4o-mini · pid 123 shop",
+        "  → shop/routes/answers.py:41 answer.<locals>.pieces",
+        "    streaming · age 9.0s · last chunk 0.5s · client gone 12s",
+        "    waits in httpx at httpx/part19.py:19 Client.frame19",
+        "    called at shop/main.py:12 endpoint",
+        "    under uvicorn",
+    ]
+
+
+def test_a_stuck_stream_of_which_no_place_is_known_says_so() -> None:
+    assert any("a place that is not known" in line for line in shown([replace(STUCK, chain=())]))
 
 
 @pytest.mark.parametrize("width", [40, 100])
 def test_every_stream_has_its_phase_age_and_last_chunk(width: int) -> None:
-    (line,) = (line for line in shown([OPEN], width) if line.startswith("azure/gpt-4o"))
+    (line,) = (line for line in shown([OPEN], width) if line.startswith("azure.ai.openai/gpt"))
     for cell in ("streaming", "9.0s", "0.5s"):
         assert cell in line
 
@@ -222,18 +267,45 @@ def test_more_than_fits_is_summed_up_by_model_and_phase(width: int, height: int)
     many = [replace(OPEN, key=i, age=float(i)) for i in range(500)]
     many += [replace(STUCK, key=1000 + i) for i in range(50)]
     lines = shown(many, width, height)
-    assert len(lines) <= height
+    assert height - 1 <= len(lines) <= height  # the whole screen is used
     assert "550 open" in lines[0]
-    (line,) = (line for line in lines if line.startswith("azure/gpt-4o "))
-    assert " 500 " in line
+    (line,) = (line for line in lines if " 500 " in line)
+    assert line.startswith("azure.ai.open")
     assert any("more that are stuck" in line for line in lines)
+    assert sum("→ shop/routes/answers.py:41" in line for line in lines) >= height // 10
+
+
+def test_what_few_leave_free_is_for_many() -> None:
+    stuck = [replace(STUCK, key=i) for i in range(3)]
+    lines = shown([OPEN, *stuck], 100, 24)
+    assert len(lines) == 1 + 3 * 6 + 2  # each with all that is known of it, and the other one
+    others = [replace(OPEN, key=i) for i in range(30)]
+    assert len(shown([*others, *stuck], 100, 24)) == 24
+    assert len(shown(others, 100, 24)) == 24
+    assert len(shown(others, 100, 40)) == 32
+
+
+def test_more_models_than_fit_are_counted() -> None:
+    many = [replace(OPEN, key=i, model=f"model-{i}") for i in range(50)]
+    lines = shown(many, 80, 20)
+    assert len(lines) == 20
+    assert lines[-1].startswith("and 33 more")
 
 
 @pytest.mark.parametrize("width", [20, 40, 71, 72, 200])
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     long = replace(STUCK, model="m" * 300)
-    wrapped = [line for line in shown([OPEN, long], width, 60) if len(line) > width]
+    wide = replace(STUCK, model="\N{CJK UNIFIED IDEOGRAPH-6A21}" * 100)
+    wrapped = [line for line in shown([OPEN, long, wide], width, 60) if cells(line) > width]
     assert wrapped == []
+
+
+@given(st.text(), st.integers(2, 60))
+def test_what_is_cut_or_folded_fits(text: str, width: int) -> None:
+    assert cells(cut(text, width)) <= width
+    lines = list(folded(text, width, "  "))
+    assert all(cells(line) <= width for line in lines)
+    assert "".join("".join(lines).split()) == "".join(text.split())
 
 
 def test_a_models_name_cannot_command_the_terminal() -> None:
@@ -390,8 +462,40 @@ def test_json_is_what_was_read(served: Path) -> None:
     assert [one["stuck"] for one in process["streams"]] == [None, "after_disconnect"]
 
 
-def test_without_a_socket_it_says_how_to_switch_one_on() -> None:
-    assert_cannot_run(top(), "LITELLM_CANCEL_OTEL_TOP_SOCKET=")
+def test_without_a_process_it_says_when_there_is_one(runtime: Path) -> None:
+    assert_cannot_run(top(), "seen from its first stream on")
+
+
+def test_without_an_argument_the_only_process_is_shown(runtime: Path) -> None:
+    with serving("auto", lambda: [OPEN, STUCK]):
+        ended = top()
+    assert ended.returncode == 0, ended.stderr
+    assert "2 open · 1 stuck · 1 process" in ended.stdout
+    assert "→ shop/routes/answers.py:41 answer" in ended.stdout
+    assert "q leaves" not in ended.stdout
+
+
+def test_without_an_argument_several_processes_are_listed(runtime: Path) -> None:
+    with serving("auto", lambda: [OPEN, STUCK]), another_process("auto") as other:
+        ended, one, every = top(), top(str(os.getpid())), top("--all")
+    assert ended.returncode == 0, ended.stderr
+    _, first, second, hint = ended.stdout.splitlines()
+    assert first.split() == ["-", str(os.getpid()), "2", "1"]
+    assert second.split() == ["-", str(other), "0", "0"]
+    assert "top PID" in hint
+    assert "2 open · 1 stuck · 1 process" in one.stdout
+    assert "2 open · 1 stuck · 2 processes" in every.stdout
+
+
+def test_the_variable_may_say_auto_or_off(runtime: Path) -> None:
+    with serving("auto"):
+        for said in ("auto", "off"):  # of the process that is watched: top itself has no socket
+            assert top("--once", LITELLM_CANCEL_OTEL_TOP_SOCKET=said).returncode == 0
+
+
+def test_a_process_that_is_not_there_is_one_line(runtime: Path) -> None:
+    with serving("auto"):
+        assert_cannot_run(top("1"), "no socket at 1")
 
 
 def test_a_dead_socket_is_one_line(tmp_path: Path) -> None:
@@ -412,47 +516,17 @@ def test_it_does_not_wait_for_litellm(served: Path) -> None:
     assert children.run([sys.executable, "-c", code], timeout=BACKSTOP).returncode == 0
 
 
+def test_it_needs_no_rich(served: Path) -> None:
+    code = (
+        "import sys; sys.modules['rich'] = None; from litellm_cancel_otel._cli import main; "
+        f"sys.exit(main(['top', {str(served)!r}]))"
+    )
+    ended = children.run([sys.executable, "-c", code], timeout=BACKSTOP)
+    assert ended.returncode == 0, ended.stderr
+    assert "1 stuck" in ended.stdout
+
+
 # A terminal
-
-
-class Terminal:
-    """A program in a terminal of its own, by tmux; use it with ``with``."""
-
-    def __init__(self, home: Path, width: int, *command: str) -> None:
-        self._tmux = ["tmux", "-S", str(home / "tmux"), "-f", "/dev/null"]
-        self._size = ["-x", str(width), "-y", "24"]
-        # The shell stays, so that what the program leaves behind can be seen.
-        self._command = f"{' '.join(command)}; echo left with $?; stty -a; read answer"
-
-    def __enter__(self) -> "Terminal":
-        self._run("new-session", "-d", *self._size, self._command)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._run("kill-server")
-
-    def press(self, key: str) -> None:
-        self._run("send-keys", key)
-
-    def screen(self) -> str:
-        return self._run("capture-pane", "-p")
-
-    def wait_for(self, text: str) -> str:
-        until = time.monotonic() + BACKSTOP
-        while text not in (screen := self.screen()):
-            assert time.monotonic() < until, screen
-            time.sleep(0.05)
-        return screen
-
-    def _run(self, *args: str) -> str:
-        ended = children.run([*self._tmux, *args], timeout=BACKSTOP)
-        assert ended.returncode == 0, ended.stderr
-        return ended.stdout
-
-
-needs_tmux = pytest.mark.skipif(
-    shutil.which("tmux") is None and not REQUIRE_ALL, reason="tmux is not installed"
-)
 
 
 def live(home: Path, width: int, *args: str) -> Terminal:
@@ -460,24 +534,47 @@ def live(home: Path, width: int, *args: str) -> Terminal:
 
 
 @needs_tmux
-@pytest.mark.parametrize("width", [40, 120])
+@pytest.mark.parametrize("width", [40, 80, 120])
 def test_it_is_live_until_q(tmp_path: Path, width: int) -> None:
-    streams = [OPEN]
-    feed = Feed(str(tmp_path / "top.sock"), lambda: streams, Faults())
+    streams, faults = [OPEN], Faults()
+    keeper = Doorkeeper(Feed(str(tmp_path / "top.sock"), lambda: streams, faults), faults)
     with live(tmp_path, width, str(tmp_path / "top.sock"), "--interval", "0.1") as terminal:
         terminal.wait_for("1 open · 0 stuck")
         streams.append(STUCK)
         screen = terminal.wait_for("2 open · 1 stuck")
         assert "after_disconnect 7.0s" in screen
-        assert "frame19" in screen
+        assert "→ shop/routes/answers.py:41" in screen
+        assert ("q leaves" in screen) is (width >= 72)
+        mine = Streams((Process(os.getpid(), None, (OPEN, STUCK)),))
+        assert screen.rstrip().splitlines() == [
+            line.text for line in frame(mine, width, 24, live=True)
+        ]
         terminal.press("x")
-        feed.close()
+        keeper.stop()
         terminal.wait_for("LITELLM_CANCEL_OTEL_TOP_SOCKET")  # a dead process: it stays, and says so
         terminal.press("q")
         after = terminal.wait_for("left with 0")
         assert "stuck" not in after  # the screen of before is back
         terminal.wait_for(" icanon")
         terminal.wait_for(" echo")
+
+
+@needs_tmux
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_full_screen_is_a_full_screen(tmp_path: Path, width: int) -> None:
+    many = [replace(OPEN, key=i, age=float(i)) for i in range(500)]
+    many += [replace(STUCK, key=1000 + i, stuck_for=100.0 + i) for i in range(50)]
+    with (
+        serving(tmp_path / "top.sock", lambda: many),
+        live(tmp_path, width, str(tmp_path / "top.sock")) as terminal,
+    ):
+        terminal.wait_for("550 open · 50 stuck")
+        screen = terminal.wait_for("the oldest:")
+    lines = screen.splitlines()
+    assert len(lines) == 24
+    assert all(lines), "no line is empty"
+    assert "550 open" in lines[0]
+    assert "→ shop/routes/answers.py:41 answer.<locals>.pieces" in lines[2]
 
 
 @needs_tmux

@@ -6,10 +6,13 @@ its frames takes, and one that moves on in between gives a chain that ends early
 
 import asyncio
 import gc
+import os
 import sys
 from collections import deque
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import PurePath
+from sysconfig import get_path
 from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
 from typing import Any, Final
 
@@ -34,18 +37,36 @@ _OPAQUE: Final = frozenset(
 )
 """Awaitables of Python's own that have no attribute for what they await; the collector knows."""
 
+_APPLICATIONS: Final = ("litellm.proxy.", f"{_PACKAGE}._demo.")
+"""What is installed as a library is, and is an application."""
+
+_INSTALLED: Final = ("/site-packages/", "/dist-packages/")
+
+_PYTHONS_OWN: Final = (
+    "<frozen ",
+    *(
+        f"{PurePath(one).as_posix()}/"
+        for one in {get_path("stdlib"), str(PurePath(os.__file__).parent)}
+    ),
+)
+
 _AWAITED: Final = (CoroutineType, GeneratorType, AsyncGeneratorType, asyncio.Future)
 
 
 def await_chain(awaited: object) -> tuple[Place, ...]:
     """Return where a task, coroutine or async generator is suspended, outermost first.
 
-    What only passes through, this package's own frames, is left out.
+    What only passes through, this package's own frames, is left out. Where libraries are deeper
+    than is told, the application's innermost frame is told all the same.
     """
     places: deque[Place] = deque(maxlen=DEPTH)
+    own: Place | None = None
     for frame in _frames(awaited):
         if not _ours(frame):
-            places.append(place_of(frame))
+            places.append(place := place_of(frame))
+            own = own if place.library else place
+    if own is not None and all(place.library for place in places):
+        places[0] = own
     return tuple(places)
 
 
@@ -54,7 +75,8 @@ def place_of(frame: FrameType) -> Place:
     code = frame.f_code
     # A frame that is just being created has no line yet.
     line = frame.f_lineno or code.co_firstlineno
-    return Place(_file(code.co_filename, _module(frame)), line, code.co_qualname)
+    file, module = code.co_filename, _module(frame)
+    return Place(_file(file, module), line, code.co_qualname, _of_library(file, module))
 
 
 def _frames(awaited: object) -> Iterator[FrameType]:
@@ -140,6 +162,14 @@ def _module(frame: FrameType) -> str:
     spec = known.get("__spec__")  # python -m: the name is __main__, the module's own is here
     name = getattr(spec, "name", None) or known.get("__name__")
     return name if isinstance(name, str) else ""
+
+
+@lru_cache(maxsize=1024)
+def _of_library(filename: str, module: str) -> bool:
+    if module.startswith(_APPLICATIONS):
+        return False
+    path = filename.replace(os.sep, "/")
+    return path.startswith(_PYTHONS_OWN) or any(part in path for part in _INSTALLED)
 
 
 def _file(filename: str, module: str) -> str:

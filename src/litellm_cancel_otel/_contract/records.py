@@ -230,6 +230,8 @@ class Place:
     file: str
     line: int
     function: str
+    library: bool = False
+    """It is a library's or Python's own; else the application's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +255,7 @@ class StreamState:
     key: int
     """Tells this stream from every other of the process."""
     provider: str
+    """Its name in the semantic conventions, as in the metrics."""
     model: str
     operation: str
     phase: Phase

@@ -206,6 +206,10 @@ KNOWN_PROVIDERS: Final = frozenset({UNKNOWN, *_WELL_KNOWN_PROVIDERS.values()})
 """The providers that have a name in the semantic conventions, and the word for having none."""
 
 
+LITELLM_PROVIDERS: Final = frozenset(_WELL_KNOWN_PROVIDERS)
+"""Those of LiteLLM's names that have another here; some of them LiteLLM's own list lacks."""
+
+
 def provider_name(litellm_provider: str) -> str:
     """Return the semantic conventions' name of a LiteLLM provider, or LiteLLM's own."""
     return _WELL_KNOWN_PROVIDERS.get(litellm_provider, litellm_provider)

@@ -108,15 +108,19 @@ class Seconds:
         return float(text)
 
 
+AUTO: Final = "auto"
+"""Stands for a place that the package chooses."""
+
+
 @dataclass(frozen=True, slots=True)
 class SocketPath:
-    """A path short enough for a Unix socket on every system, or None."""
+    """A path short enough for a Unix socket on every system, ``auto``, or None."""
 
     longest: int = 103  # macOS: sun_path has 104 bytes, the last of them NUL
 
     @property
     def range(self) -> str:
-        return f"a path of at most {self.longest} bytes"
+        return f"auto, off (in Python None), or a path of at most {self.longest} bytes"
 
     def check(self, value: object) -> str | None:
         if value is None:
@@ -128,8 +132,11 @@ class SocketPath:
             raise ValueError
         return path
 
-    def parse(self, text: str) -> str:
-        return text
+    def parse(self, text: str) -> str | None:
+        switched = AUTO if text.lower() == AUTO else _FLAGS.get(text.lower(), text)
+        if isinstance(switched, bool):
+            return AUTO if switched else None
+        return switched
 
 
 class Limit(NamedTuple):

@@ -4,11 +4,12 @@ import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
-from fnmatch import fnmatchcase
 from typing import Any, Final, Literal, Self, TypeVar, cast
 
+from .limit_patterns import matches
 from .log import warn
 from .setting_kinds import (
+    AUTO,
     Choice,
     Flag,
     Integer,
@@ -92,7 +93,8 @@ class Settings:
         Limits(),
         LimitsByModel(_CHUNK, _CHUNK),
         "Other `stuck_no_chunk` and `stuck_first_chunk` by provider or model; the first pattern "
-        'that matches holds, e.g. `{"openai/o3*": [300, 1800], "azure": [30, 120]}`.',
+        'that matches holds, e.g. `{"openai/o3*": [300, 1800], "azure": [30, 120]}`. A provider '
+        "goes by LiteLLM's name (`azure`) and by that of metrics and alerts (`azure.ai.openai`).",
     )
     loop_lag: bool = _setting(True, Flag(), "Measure how late the event loop runs what is due.")
     cancel_messages: bool = _setting(
@@ -101,9 +103,10 @@ class Settings:
         "Let the messages of asyncio cancels, which are the application's, into telemetry.",
     )
     top_socket: str | None = _setting(
-        None,
+        AUTO,
         SocketPath(),
-        "Unix socket that `litellm-cancel-otel top` reads; without a path there is none.",
+        "Unix socket that `litellm-cancel-otel top` reads, from the first stream on: in a folder "
+        "of the user's own, at a path, or none. It needs the watchdog.",
     )
 
     def __post_init__(self) -> None:
@@ -138,8 +141,7 @@ class Settings:
     def limit(self, provider: str, model: str) -> Limit:
         """Return how long this model may give no chunk; ``provider`` is LiteLLM's name of it."""
         for pattern, limit in self.stuck_limits.items():
-            of_provider, _, of_model = pattern.partition("/")
-            if fnmatchcase(provider, of_provider) and fnmatchcase(model, of_model or "*"):
+            if matches(pattern, provider, model):
                 return Limit(*limit)
         return Limit(self.stuck_no_chunk, self.stuck_first_chunk)
 

@@ -21,6 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="instead of the comparison, a steady mix of traffic, for dashboards",
     )
     what.add_argument(
+        "--stuck",
+        metavar="SECONDS",
+        type=_positive,
+        help="instead, one stream that hangs for so long, to try top and the alert with",
+    )
+    what.add_argument(
         "--rate", metavar="N", type=_positive, default=20.0, help="calls a second (default: 20)"
     )
     where = parser.add_argument_group("where it goes")

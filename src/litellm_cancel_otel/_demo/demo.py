@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.util import find_spec
 from typing import TextIO, TypeVar
 
@@ -21,13 +21,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from .._contract.settings import Settings
-from . import leaving, quiet, report
+from . import leaving, quiet, report, stuck
 from .fakes import PROVIDERS, Wire
 from .leaving import LEAVINGS, Left
 from .load import Load, warm_up
 from .records import Pair
 from .runner import Progressed, Runner
-from .table import LEGEND, LEGEND_OF_CLIENTS, clients_table, lost, summary, table
+from .table import LEGEND_OF_CLIENTS, clients_table, legend, lost, summary, table
 from .telemetry import Otlp, Telemetry, Totals
 from .ways import WAYS, Way
 
@@ -85,7 +85,7 @@ def _chosen(kind: str, text: str | None, known: Mapping[str, T]) -> list[T]:
 
 def _has_clients(args: argparse.Namespace, providers: Sequence[Wire]) -> bool:
     """Return whether clients of a web application, which asks Azure, leave too."""
-    return not args.load and not args.ways and "azure" in providers
+    return not (args.load or args.stuck or args.ways) and "azure" in providers
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -93,8 +93,11 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("--protocol belongs to --otlp, which is missing")
     if args.serve_for and args.prometheus is None:
         raise UsageError("--for belongs to --prometheus, which is missing")
-    if args.load and (args.ways or args.svg):
-        raise UsageError("--load makes no table, so --ways and --svg are not for it")
+    for option in ("load", "stuck"):
+        if getattr(args, option) and (args.ways or args.svg):
+            raise UsageError(f"--{option} makes no table, so --ways and --svg are not for it")
+    if args.stuck and (args.load or args.json):
+        raise UsageError("--stuck has no traffic to count, so --load and --json are not for it")
 
 
 class _Session:
@@ -117,8 +120,8 @@ class _Session:
             reader, url = serve(self._args.prometheus)
             self._readers.append(reader)
             self._err.print(f"metrics at {url}", highlight=False)
-        if self._args.load:
-            telemetry = await self._load()
+        if self._args.load or self._args.stuck:
+            telemetry = await (self._load() if self._args.load else self._stuck())
             ok = True
         else:
             telemetry, ok = await self._compare()
@@ -160,10 +163,21 @@ class _Session:
                 await self._serve(self._args.serve_for)
         return telemetry
 
+    async def _stuck(self) -> Telemetry:
+        settings = replace(Settings.from_env(), stuck_no_chunk=stuck.LIMIT)
+        telemetry = Telemetry(settings, self._otlp, self._readers, keep=False)
+        await warm_up(self._providers[:1])
+        with telemetry:
+            self._err.print(stuck.advice(), highlight=False)
+            await stuck.hang(self._providers[0], self._args.stuck)
+            if self._args.serve_for:
+                await self._serve(self._args.serve_for)
+        return telemetry
+
     async def _serve(self, seconds: float | None) -> None:
         if self._readers:
-            until = f"{seconds:g} s" if seconds else "Ctrl-C"
-            self._err.print(f"still serving, until {until}", highlight=False)
+            how_long = f"for {seconds:g} s" if seconds else "until Ctrl-C"
+            self._err.print(f"still serving, {how_long}", highlight=False)
             await asyncio.sleep(seconds or float("inf"))
 
     def _show(self, pairs: Sequence[Pair], totals: Totals, clients: Clients) -> list[str]:
@@ -238,9 +252,9 @@ def _print(console: Console, pairs: Sequence[Pair], totals: Totals, clients: Cli
     versions = ", ".join(f"{name} {number}" for name, number in report.versions().items())
     console.print(versions, style="dim", highlight=False)
     console.print()
-    console.print(table(pairs))
+    console.print(table(pairs, console.width))
     console.print()
-    console.print(LEGEND, style="dim", highlight=False)
+    console.print(legend(console.width), style="dim", highlight=False)
     console.print()
     for line in summary(pairs, totals):
         console.print(line, highlight=False)

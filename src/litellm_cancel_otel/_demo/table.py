@@ -18,11 +18,14 @@ from .runner import WINDOW
 from .telemetry import Totals
 
 NOTHING = "-"
-LEGEND = (
+WIDE = 99
+"""From this many columns on, names are whole and there is room for LiteLLM's callbacks."""
+
+_LEGEND = (
     "Times are in ms, of the slowest provider in the line. closed: from the cancel until the "
     f"provider saw its connection close, on both sides; open: still open after {WINDOW:g} s. "
-    "callback: which of LiteLLM's own fired. finally: from the disconnect until nothing of the "
-    "caller is suspended on the call any more, as the span has it."
+    "{} finally: from the disconnect until nothing of the caller is suspended on the call any "
+    "more, as the span has it."
 )
 LEGEND_OF_CLIENTS = (
     "A StreamingResponse's generator, behind one middleware (in the backlog behind none), from the "
@@ -41,30 +44,50 @@ class _Same(NamedTuple):
     kind: str
 
 
-def table(pairs: Sequence[Pair]) -> Table:
-    """Return the table: a line for each way, or for each provider where they differ."""
+def legend(width: int) -> str:
+    """Return what the table's words mean."""
+    if width >= WIDE:
+        return _LEGEND.format("callback: which of LiteLLM's own fired.")
+    return _LEGEND.format(
+        f"got: an exception's name without Error; in {WIDE} columns it is whole, and which of "
+        "LiteLLM's callbacks fired is there too."
+    )
+
+
+def table(pairs: Sequence[Pair], width: int = WIDE) -> Table:
+    """Return the table: a line for each way, or for each provider where they differ.
+
+    Where it is not wide enough, words are left out, shortened or folded, and no number is cut.
+    """
+    wide = width >= WIDE
+    got = "caller got" if wide else "got"
     result = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
-    result.add_column("way of ending\n(all providers)", no_wrap=True)
-    result.add_column("WITHOUT\ncaller got", style="yellow", no_wrap=True)
-    result.add_column("closed\nms", justify="right", style="yellow")
-    result.add_column("call-\nback", style="yellow")
-    result.add_column("WITH\ncaller got", style="green", no_wrap=True)
-    result.add_column("cancellation_type:\nsource", style="green", no_wrap=True)
-    result.add_column("finally\nms", justify="right", style="green")
-    result.add_column("closed\nms", justify="right", style="green")
+    result.add_column("way of ending\n(all providers)")
+    result.add_column(f"WITHOUT\n{got}", style="yellow")
+    _add_times(result, "closed", style="yellow")
+    if wide:
+        result.add_column("call-\nback", style="yellow", no_wrap=True)
+    result.add_column(f"WITH\n{got}", style="green")
+    result.add_column("cancellation_type:\nsource" if wide else "source, or\ntype", style="green")
+    _add_times(result, "finally", style="green")
+    _add_times(result, "closed", style="green")
     for _, of_way in groupby(pairs, key=lambda pair: pair.with_.way.name):
-        _add_way(result, list(of_way))
+        _add_way(result, list(of_way), wide)
     return result
+
+
+def _add_times(result: Table, name: str, style: str) -> None:
+    result.add_column(f"{name}\nms", justify="right", style=style, no_wrap=True)
 
 
 def clients_table(clients: Iterable[tuple[Left, Left]]) -> Table:
     """Return the table of the clients of a real server that went away."""
     result = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
-    result.add_column("a client leaves in\n(uvicorn, azure)", no_wrap=True)
+    result.add_column("a client leaves in\n(uvicorn, azure)")
     for side, style in (("WITHOUT", "yellow"), ("WITH", "green")):
-        result.add_column(f"{side}\ngenerator got", style=style, no_wrap=True)
-        result.add_column("finally\nms", justify="right", style=style)
-        result.add_column("closed\nms", justify="right", style=style)
+        result.add_column(f"{side}\ngenerator got", style=style)
+        _add_times(result, "finally", style)
+        _add_times(result, "closed", style)
     for without, with_ in clients:
         wrong = "bold red" if with_.problems() else ""
         result.add_row(
@@ -79,17 +102,17 @@ def _left(left: Left, style: str = "") -> Iterator[Text]:
         yield Text(late, style="bold red") if seconds is None else Text(_worst([seconds]), style)
 
 
-def _add_way(result: Table, pairs: list[Pair]) -> None:
+def _add_way(result: Table, pairs: list[Pair], wide: bool) -> None:
     groups: dict[_Same, list[Pair]] = {}
     for pair in pairs:
         groups.setdefault(_same(pair), []).append(pair)
     title = Text(pairs[0].with_.way.title, style="bold")
     if len(groups) == 1:
-        result.add_row(title, *_cells(pairs))
+        result.add_row(title, *_cells(pairs, wide))
         return
     result.add_row(title)
     for group in groups.values():
-        result.add_row(" " + _names(group, len(pairs)), *_cells(group))
+        result.add_row(" " + _names(group, len(pairs)), *_cells(group, wide))
 
 
 def _names(group: list[Pair], of: int) -> str:
@@ -108,20 +131,22 @@ def _same(pair: Pair) -> _Same:
     )
 
 
-def _cells(pairs: list[Pair]) -> Iterator[Text]:
+def _cells(pairs: list[Pair], wide: bool) -> Iterator[Text]:
     same = _same(pairs[0])
     cancelled = pairs[0].with_.way.expected.outcome is Outcome.CANCELLED
     wrong = any(pair.with_.problems() for pair in pairs)
-    yield Text(same.got, style="bold red" if same.got != same.got_with else "")
+    yield Text(_named(same.got, wide), style="bold red" if same.got != same.got_with else "")
     if same.is_open:
         yield Text("open", style="bold red")
     else:
         yield Text(_worst(pair.without.seen.closed_after for pair in pairs))
-    yield Text(same.callbacks, style="bold red" if cancelled and same.callbacks == "none" else "")
-    yield Text(
-        same.got_with, style="bold red" if wrong else ("bold" if same.got != same.got_with else "")
-    )
-    yield Text(same.kind, style="bold red" if wrong else "")
+    if wide:
+        silent = cancelled and same.callbacks == "none"
+        yield Text(same.callbacks, style="bold red" if silent else "")
+    style = "bold red" if wrong else ("bold" if same.got != same.got_with else "")
+    yield Text(_named(same.got_with, wide), style=style)
+    kind = same.kind if wide else same.kind.removeprefix(f"{sc.EXTERNAL}: ")
+    yield Text(kind, style="bold red" if wrong else "")
     yield Text(_worst(pair.with_.seconds(sc.DISCONNECT_TO_FINALLY) for pair in pairs))
     # As the provider saw it, like the one without: the span's own starts and stops elsewhere.
     yield Text(_worst(pair.with_.seen.closed_after for pair in pairs))
@@ -129,6 +154,10 @@ def _cells(pairs: list[Pair]) -> Iterator[Text]:
 
 def _got(got: Got) -> str:
     return got.name if got.status is None else f"error {got.status}"
+
+
+def _named(got: str, wide: bool) -> str:
+    return got if wide else got.removesuffix("Error").replace("ExceptionGroup", "Group")
 
 
 def _kind(record: Record) -> str:

@@ -12,6 +12,7 @@ from opentelemetry.trace import TracerProvider
 from .. import _seams
 from .._asyncio.tasks import running_loop
 from .._contract.faults import Faults
+from .._contract.records import StreamState
 from .._contract.settings import Settings
 from .._seams.facts import logged_usage
 from .._telemetry.instruments import Instruments
@@ -56,12 +57,15 @@ class CancelTelemetry(CustomLogger):
         )
         spans = Spans(self._pipeline.tracer_provider, VERSION, faults)
         self._recorder = Recorder(spans, instruments, settings.spans, clock)
-        self._tracker = Tracker(self._recorder, settings, faults, clock, self._flush_last)
+        self._feed = None
+        if settings.top_socket is not None:
+            self._feed = Feed(settings.top_socket, self._states, faults)
+        self._clock = clock
+        self._tracker = Tracker(
+            self._recorder, settings, faults, clock, self._flush_last, self._feed
+        )
         self.missing_seams = tuple(_seams.install(self._tracker))
         """What of the installed LiteLLM could not be hooked into, each with its reason."""
-        self._feed = None
-        if (path := settings.top_socket) is not None:
-            self._feed = Feed(path, lambda: snapshot(self._tracker, clock(), chains=True), faults)
 
     async def async_log_success_event(
         self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any
@@ -69,6 +73,9 @@ class CancelTelemetry(CustomLogger):
         """Take from LiteLLM's log of a call how long the answer was; nothing else is read."""
         if (usage := logged_usage(kwargs)) is not None:
             self._recorder.used(*usage)
+
+    def _states(self) -> list[StreamState]:
+        return snapshot(self._tracker, self._clock(), chains=True)
 
     def flush(self) -> bool:
         """Export what was recorded so far; return whether that ended in time.

@@ -8,11 +8,12 @@ here.
 import inspect
 import os
 from typing import Any, Final
-from weakref import WeakMethod
 
 # mypy may run without the extra that brings these two.
 import opentelemetry.exporter.prometheus as exporter  # type: ignore[import-not-found, unused-ignore]
 import prometheus_client as client  # type: ignore[import-not-found, unused-ignore]
+
+from .._contract.forks import follow_forks
 
 HOST: Final = "OTEL_EXPORTER_PROMETHEUS_HOST"
 PORT: Final = "OTEL_EXPORTER_PROMETHEUS_PORT"
@@ -34,9 +35,7 @@ class ScrapedReader(exporter.PrometheusMetricReader):  # type: ignore[misc, unus
             super().shutdown()
             raise
         self._process = os.getpid()
-        if hasattr(os, "register_at_fork"):
-            leave = WeakMethod(self._leave)
-            os.register_at_fork(after_in_child=lambda: (ours := leave()) and ours())
+        follow_forks(self)
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
         """Do nothing: a scrape reads what is there, and what is read before it would come twice."""
@@ -47,10 +46,10 @@ class ScrapedReader(exporter.PrometheusMetricReader):  # type: ignore[misc, unus
         super().shutdown(timeout_millis, **kwargs)
         if os.getpid() == self._process:
             self._server.shutdown()
-        self._leave()
+        self._server.server_close()
 
-    def _leave(self) -> None:
-        """Close the port: at the end, and in a forked child, in which nothing would answer."""
+    def forked(self) -> None:
+        """Leave the port to the parent: in the child nothing would answer."""
         self._server.server_close()
 
 

@@ -1,6 +1,7 @@
 """A call's end as a span, made after the fact; knows OpenTelemetry's traces, nothing else."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from opentelemetry.context import Context
 from opentelemetry.trace import (
@@ -21,6 +22,7 @@ from .._contract import semconv as sc
 from .._contract.faults import Contained, Faults
 from .._contract.plain import plain
 from .._contract.records import CallFacts, Ending, Outcome, Stuck, Times
+from .._contract.whereabouts import shown
 from .timeline import since_cancel, wall_clock
 
 
@@ -104,12 +106,10 @@ class Spans:
         span = self._start(ending.facts, attributes, parent, started, first)
         if span is None:
             return None
-        for name, moment in _events(times, cancelled=cancellation_type is not None):
-            span.add_event(name, wall_clock(moment, now, now_ns))
-        for action, moment in ending.actions:
-            span.add_event(sc.EVENT_GUARD, wall_clock(moment, now, now_ns), {sc.ACTION: action})
-        for stuck in ending.stuck:
-            span.add_event(sc.EVENT_STUCK, wall_clock(stuck.found, now, now_ns), _stuck(stuck))
+        events = _moments(times, cancelled=cancellation_type is not None)
+        events += [Event(at, sc.EVENT_GUARD, {sc.ACTION: action}) for action, at in ending.actions]
+        events += [Event(one.found, sc.EVENT_STUCK, _stuck(one)) for one in ending.stuck]
+        _add(span, events, now, now_ns)
         if ending.error_type is not None and not ending.verdict.external:
             span.fail(plain(ending.error_type))
         return span
@@ -130,9 +130,9 @@ class Spans:
         span = self._start(facts, _exact(said), parent, started)
         if span is None:
             return None
-        for name, moment in _events(times, cancelled=times.cancelled is not None):
-            span.add_event(name, wall_clock(moment, now, now_ns))
-        span.add_event(sc.EVENT_STUCK, wall_clock(stuck.found, now, now_ns), _stuck(stuck))
+        events = _moments(times, cancelled=times.cancelled is not None)
+        events.append(Event(stuck.found, sc.EVENT_STUCK, _stuck(stuck)))
+        _add(span, events, now, now_ns)
         span.end(wall_clock(stuck.found, now, now_ns))
         return span.identity()
 
@@ -157,7 +157,21 @@ class Spans:
         return None
 
 
-def _events(times: Times, *, cancelled: bool) -> list[tuple[str, float]]:
+class Event(NamedTuple):
+    """What happened, and when by the call's clock."""
+
+    at: float
+    name: str
+    attributes: Mapping[str, AttributeValue] | None = None
+
+
+def _add(span: CallSpan, events: list[Event], now: float, now_ns: int) -> None:
+    """Add the events, the earliest first: a reader's list has them as they were added."""
+    for event in sorted(events, key=lambda event: event.at):
+        span.add_event(event.name, wall_clock(event.at, now, now_ns), event.attributes)
+
+
+def _moments(times: Times, *, cancelled: bool) -> list[Event]:
     moments = [(sc.EVENT_FIRST_CHUNK, times.first_chunk)]
     if cancelled:
         moments += [
@@ -165,7 +179,7 @@ def _events(times: Times, *, cancelled: bool) -> list[tuple[str, float]]:
             (sc.EVENT_CANCEL_DELIVERED, times.cancel_delivered),
             (sc.EVENT_UPSTREAM_CLOSED, times.upstream_closed),
         ]
-    return [(name, moment) for name, moment in moments if moment is not None]
+    return [Event(moment, name) for name, moment in moments if moment is not None]
 
 
 def _attributes(ending: Ending, cancellation_type: str | None) -> dict[str, AttributeValue]:
@@ -220,7 +234,7 @@ def _stuck(stuck: Stuck) -> dict[str, AttributeValue]:
     said: Found = {
         sc.STUCK_REASON: stuck.reason,
         sc.STUCK_AGE: stuck.found - stuck.since,
-        sc.STUCK_WHERE: tuple(f"{at.file}:{at.line} {at.function}" for at in stuck.chain),
+        sc.STUCK_WHERE: tuple(map(shown, stuck.chain)),
         sc.EVENT_LOOP_LAG: stuck.loop_lag,
     }
     return _exact(said)

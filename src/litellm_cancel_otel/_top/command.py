@@ -3,30 +3,38 @@
 import argparse
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
+from .._contract.setting_kinds import AUTO, SocketPath
+from .lines import Line
 from .readings import Metrics, Streams, Unreadable
+from .view import frame, listing
 
 HELP = "watch the open streams of running processes, stuck ones first"
 
 _VARIABLE = "LITELLM_CANCEL_OTEL_TOP_SOCKET"
 _CANNOT_RUN = 2
 
+_WIDTH, _HEIGHT = 100, 100
+"""Where there is no terminal to ask; what is printed once may be longer than a screen."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``top``."""
     what = parser.add_argument_group("what to watch")
     what.add_argument(
-        "socket",
+        "process",
         nargs="*",
-        metavar="SOCKET",
-        help="a watched process's socket, a directory or pattern of such, or a path with {pid} "
-        f"(default: {_VARIABLE})",
+        metavar="PROCESS",
+        help="a process's id, its socket, a directory or pattern of such, or a path with {pid} "
+        f"(default: the only process there is, where {_VARIABLE} gives no path)",
     )
+    what.add_argument("--all", action="store_true", help="every process there is")
     what.add_argument(
         "--prometheus", metavar="URL", help="instead, the metrics endpoint of any process"
     )
@@ -49,8 +57,11 @@ def run(args: argparse.Namespace) -> int:
         first = read()
         if args.json:
             _print_json(read, first, None if args.once else args.interval)
+        elif isinstance(first, Streams) and len(first.processes) > 1 and not _chosen(args):
+            _print(listing(first, _width()))
+            print("top PID watches one of them, top --all watches all")
         elif args.once or not (sys.stdin.isatty() and sys.stdout.isatty()):
-            _print(first)
+            _print(frame(first, _width(), _HEIGHT))
         else:
             from . import live
 
@@ -69,27 +80,36 @@ def _interval(text: str) -> float:
 
 
 def _source(args: argparse.Namespace) -> Callable[[], Streams | Metrics]:
-    given = args.socket or [path for path in (os.environ.get(_VARIABLE),) if path]
-    if args.prometheus and args.socket:
-        raise Unreadable("either sockets or --prometheus, not both")
+    if args.prometheus and (args.process or args.all):
+        raise Unreadable("either processes or --prometheus, not both")
     if args.prometheus:
         from . import prometheus
 
         return lambda: prometheus.read(args.prometheus)
     from . import sockets
 
-    if not given:
-        raise Unreadable(f"no socket is given: {sockets.SWITCH_ON}; or use --prometheus URL")
+    given = args.process or _from_environment()
     return lambda: sockets.read(given)
 
 
-def _print(reading: Streams | Metrics) -> None:
-    from rich.console import Console
+def _chosen(args: argparse.Namespace) -> bool:
+    """Return whether all that was found is what was asked for."""
+    return bool(args.all or args.process or _from_environment())
 
-    from .view import frame
 
-    console = Console(highlight=False)
-    console.print(frame(reading, console.width, height=100))
+def _from_environment() -> list[str]:
+    path = SocketPath().parse(os.environ.get(_VARIABLE, "").strip() or AUTO)
+    return [] if path in (None, AUTO) else [str(path)]
+
+
+def _print(lines: list[Line]) -> None:
+    styled = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    for line in lines:
+        print(line.styled() if styled else line.text)
+
+
+def _width() -> int:
+    return shutil.get_terminal_size((_WIDTH, _HEIGHT)).columns
 
 
 def _print_json(

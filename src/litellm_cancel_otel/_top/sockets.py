@@ -4,70 +4,101 @@ import glob
 import json
 import os
 import socket
-from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import fields, replace
 from typing import Any, Final
 
 from .._contract.records import Phase, Place, Reason, StreamState
-from .._integration.feed import FORMAT, PID, same_user
+from .._integration.feed import FORMAT, PID
+from .._integration.socket_file import peer_of, same_user
+from .._integration.socket_folder import ANY, NAME, check_folder, folders_to_read, of_others
 from .readings import Process, Streams, Unreadable
 
-IN_DIRECTORY: Final = "litellm-cancel-otel*.sock"
+IN_DIRECTORY: Final = f"{NAME}*.sock"
 """The sockets that are looked for where a directory is given: others' are left alone."""
 
-SWITCH_ON: Final = (
-    "start the application with "
-    f"LITELLM_CANCEL_OTEL_TOP_SOCKET=$XDG_RUNTIME_DIR/litellm-cancel-otel-{PID}.sock "
-    "and give top the same path"
+NOTHING: Final = (
+    "a process is seen from its first stream on, by its own user, unless its "
+    "LITELLM_CANCEL_OTEL_TOP_SOCKET or LITELLM_CANCEL_OTEL_WATCHDOG is off"
 )
 
 _PATIENCE: Final = 2.0
 
 
 def read(given: Iterable[str]) -> Streams:
-    """Return what every process says that serves one of the paths.
+    """Return what every process says that serves one of the places; where none is given, all.
 
-    A path may be a socket, a directory, a glob pattern, or one with ``{pid}``. Raises Unreadable
-    where nobody answers.
+    A place may be a process's id, a socket, a directory, a glob pattern, or a path with ``{pid}``.
+    Raises Unreadable where nobody answers.
     """
-    processes: list[Process] = []
+    processes: dict[Hashable, Process] = {}
     silent: list[str] = []
-    paths = list(given)
-    for path in _expanded(paths):
+    places = list(given)
+    for path in _expanded(places, silent):
         try:
-            processes.append(_process(_document(path)))
+            whose, process = _told(path)
         except (OSError, ValueError) as exc:
             silent.append(f"{path}: {_reason(exc)}")
+        else:
+            # Several telemetries of one process have a socket each.
+            before = processes[whose].streams if whose in processes else ()
+            processes[whose] = replace(process, streams=before + process.streams)
     if not processes:
-        why = "; ".join(silent) or f"no socket at {', '.join(paths)}"
-        raise Unreadable(f"no process answers ({why}): {SWITCH_ON}")
-    return Streams(tuple(sorted(processes, key=lambda one: one.pid)), tuple(silent))
+        raise Unreadable(_why(places, silent))
+    return Streams(tuple(sorted(processes.values(), key=lambda one: one.pid)), tuple(silent))
 
 
-def _expanded(given: Iterable[str]) -> list[str]:
+def _why(places: list[str], silent: list[str]) -> str:
+    where = ", ".join(places or folders_to_read())
+    others = ", ".join(map(str, of_others()))
+    hint = f"; there may be processes of user {others}: run top as that user" if others else ""
+    return f"no process answers ({'; '.join(silent) or f'no socket at {where}'}): {NOTHING}{hint}"
+
+
+def _expanded(places: list[str], silent: list[str]) -> list[str]:
     found: dict[str, None] = {}
-    for path in given:
-        if PID in path:
-            pattern = "*".join(glob.escape(part) for part in path.split(PID))
-        elif os.path.isdir(path):
-            pattern = os.path.join(glob.escape(path), IN_DIRECTORY)
-        elif os.path.lexists(path) or not glob.has_magic(path):
-            found[path] = None
+    if not places:
+        found |= dict.fromkeys(_in_folders(ANY, silent))
+    for place in places:
+        if place.isdecimal():
+            for pattern in (f"{place}.sock", f"{place}-*.sock"):
+                found |= dict.fromkeys(_in_folders(pattern, silent))
+            continue
+        if PID in place:
+            pattern = "*".join(glob.escape(part) for part in place.split(PID))
+        elif os.path.isdir(place):
+            ours = os.path.basename(os.path.abspath(place)).startswith(NAME)
+            pattern = os.path.join(glob.escape(place), ANY if ours else IN_DIRECTORY)
+        elif os.path.lexists(place) or not glob.has_magic(place):
+            found[place] = None
             continue
         else:
-            pattern = path
+            pattern = place
         found |= dict.fromkeys(sorted(glob.glob(pattern)))
     return list(found)
 
 
-def _document(path: str) -> Any:
+def _in_folders(pattern: str, silent: list[str]) -> Iterator[str]:
+    for folder in filter(os.path.lexists, folders_to_read()):
+        try:
+            check_folder(folder)
+        except OSError as exc:
+            silent.append(str(exc))
+        else:
+            yield from sorted(glob.glob(os.path.join(glob.escape(folder), pattern)))
+
+
+def _told(path: str) -> tuple[Hashable, Process]:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(_PATIENCE)
         connection.connect(path)
         if not same_user(connection):
             raise PermissionError("it belongs to another user")
+        peer = peer_of(connection)
         with connection.makefile("rb") as answer:
-            return json.load(answer)
+            process = _process(json.load(answer))
+    # A process in another container may say any id; who cannot be told apart is one by itself.
+    return (peer.pid if peer is not None and peer.pid else path), process
 
 
 def _process(document: Any) -> Process:
@@ -90,7 +121,8 @@ def _state(told: Mapping[str, Any]) -> StreamState:
             "phase": Phase(known["phase"]),
             "stuck": None if known["stuck"] is None else Reason(known["stuck"]),
             "chain": tuple(
-                Place(place["file"], place["line"], place["function"]) for place in known["chain"]
+                Place(place["file"], place["line"], place["function"], place["library"])
+                for place in known["chain"]
             ),
         }
     )

@@ -2,6 +2,7 @@
 
 from .._calls.call import Call, State
 from .._contract.records import Phase, StreamState
+from .._contract.semconv import provider_name
 from .tracker import Tracker
 from .watched_stream import WatchedStream, streams_of, where
 
@@ -17,7 +18,7 @@ def _state(call: Call, stream: WatchedStream, now: float, chains: bool) -> Strea
     stuck = stream.stuck
     return StreamState(
         key=id(call),
-        provider=facts.provider,
+        provider=provider_name(facts.provider),
         model=facts.model,
         operation=facts.operation,
         phase=_phase(call),

@@ -4,7 +4,9 @@ import logging
 from typing import Final
 
 from .._contract.faults import Faults
-from .._contract.records import CallFacts, Stuck
+from .._contract.records import CallFacts, Place, Stuck
+from .._contract.semconv import provider_name
+from .._contract.whereabouts import shown, whereabouts
 
 log = logging.getLogger("litellm_cancel_otel")
 
@@ -12,7 +14,9 @@ AT_MOST: Final = 10
 """Records of each kind in one ``WINDOW``; the rest are counted."""
 
 WINDOW: Final = 60.0
-_PLACES: Final = 6
+
+_OWN: Final = 5
+"""Frames of the application's that are named, the innermost ones."""
 
 
 class StuckLog:
@@ -30,16 +34,15 @@ class StuckLog:
             self._left_out += 1
             return False
         self._written += 1
-        places = [f"{one.file}:{one.line} {one.function}" for one in stuck.chain[-_PLACES:]]
         self._say(
-            "a stream is stuck (%s): %s %s, call %s, for %.1f s, after %d chunks; it waits at %s%s",
+            "a stream is stuck (%s)%s: %s %s, call %s, for %.1f s, after %d chunks%s",
             stuck.reason,
-            facts.provider,
+            _where(stuck.chain),
+            provider_name(facts.provider),
             facts.model,
             facts.call_id,
             stuck.found - stuck.since,
             chunks,
-            " > ".join(places) or "a place that is not known",
             f"; its event loop was blocked for {stuck.loop_lag:.1f} s" if stuck.loop_lag else "",
         )
         return True
@@ -49,7 +52,7 @@ class StuckLog:
         self._say(
             "a stream is no longer stuck (%s): %s %s, call %s, %s after %.1f s",
             stuck.reason,
-            facts.provider,
+            provider_name(facts.provider),
             facts.model,
             facts.call_id,
             "it ended" if ended else "it moves again",
@@ -67,3 +70,16 @@ class StuckLog:
     def _say(self, message: str, *values: object) -> None:
         with self._contained:  # a log handler of the application's may raise
             log.warning(message, *values)
+
+
+def _where(chain: tuple[Place, ...]) -> str:
+    """Return the application's frames, innermost first, and what the first of them waits in."""
+    found = whereabouts(chain)
+    if not found.own:
+        return " at a place that is not known"
+    own = ", called at ".join(map(shown, found.own[:_OWN]))
+    if len(found.own) > _OWN:
+        own += f" and {len(found.own) - _OWN} more"
+    if found.innermost is None:
+        return f" at {own}"
+    return f" at {own}, waiting in {' > '.join(found.within)} at {shown(found.innermost)}"

@@ -20,6 +20,7 @@ from .._contract.records import Ending, Outcome, Stuck
 from .._contract.settings import Settings
 from .._telemetry.instruments import Key
 from .._telemetry.recorder import LateClose, Recorder
+from .bell import Door
 from .guard import Guard
 from .notes import Notes
 from .watchdog import Watchdog
@@ -36,6 +37,7 @@ class Tracker:
         faults: Faults,
         clock: Callable[[], float],
         flush: Callable[[], object],
+        door: Door | None = None,
     ) -> None:
         self.recorder = recorder
         self.settings = settings
@@ -48,6 +50,7 @@ class Tracker:
         self.cancel_messages = settings.cancel_messages
         self.streams: dict[Call, WatchedStream] = {}
         """The streams that have not ended."""
+        self._door = door
         self.watchdog = self._new_watchdog()
         self.notes = Notes(faults)
         self._began = 0.0
@@ -199,7 +202,9 @@ class Tracker:
     def _new_watchdog(self) -> Watchdog | None:
         if not self.settings.watchdog:
             return None
-        return Watchdog(self.streams, self.recorder, self.settings, self.faults, self.clock)
+        return Watchdog(
+            self.streams, self.recorder, self.settings, self.faults, self.clock, self._door
+        )
 
     def forked(self) -> None:
         """Begin anew in a forked child: its parent goes on with the calls of before."""
@@ -210,7 +215,7 @@ class Tracker:
         self.guard = Guard(self.settings, self.faults) if self.settings.guard else None
         self.notes = Notes(self.faults)
         if self.watchdog is not None:
-            self.watchdog.close()
+            self.watchdog.forked()
         self.watchdog = self._new_watchdog()
 
     def _after_end(

@@ -18,6 +18,7 @@ from .._contract.records import CallFacts, Times
 from .._contract.settings import Settings
 from .._telemetry.instruments import Key
 from .._telemetry.recorder import Recorder
+from .bell import Bell, Door
 from .overdue import Agenda, Look, Patience
 from .stuck_log import StuckLog
 from .watched_stream import WatchedStream, streams_of
@@ -36,6 +37,7 @@ class Watchdog:
         settings: Settings,
         faults: Faults,
         clock: Callable[[], float],
+        door: Door | None = None,
     ) -> None:
         self._streams = streams
         self._recorder = recorder
@@ -48,8 +50,7 @@ class Watchdog:
         self._closed = False
         self._died = False
         self._thread: threading.Thread | None = None
-        self._stop = threading.Event()
-        self._work = threading.Event()
+        self._bell = Bell(door, faults)
         self._begin()
 
     def _begin(self) -> None:
@@ -58,6 +59,7 @@ class Watchdog:
         self._stuck: dict[WatchedStream, None] = {}
         self._unexplained: deque[WatchedStream] = deque()
         self._loops: dict[asyncio.AbstractEventLoop, LoopLag] = {}
+        self._awake = True
 
     # In the loops' threads
 
@@ -76,8 +78,9 @@ class Watchdog:
         if self._closed:
             return
         self._news.append(stream)
-        if not self._work.is_set():
-            self._work.set()
+        if not self._awake:
+            self._awake = True
+            self._bell.ring()
 
     def lag(self, loop: asyncio.AbstractEventLoop | None, since: float, now: float) -> float:
         """Return a loop's worst lag from a moment until now, 0 where it is not known."""
@@ -87,8 +90,12 @@ class Watchdog:
     def close(self) -> None:
         """Stop; the streams that are open still are no longer watched."""
         self._closed = True
-        self._stop.set()
-        self._work.set()
+        self._bell.ring()
+
+    def forked(self) -> None:
+        """Let go, in a forked child, of what is the parent's: its thread goes on there."""
+        self._closed = True
+        self._bell.shut()
 
     # The thread
 
@@ -104,7 +111,9 @@ class Watchdog:
 
     def _live(self) -> None:
         try:
+            self._bell.open()
             self._run()
+            self._bell.shut()
         except BaseException as fault:  # noqa: BLE001 - a thread of ours: nobody else would hear of it
             self._faults.note("watchdog", fault)
             self._bury()
@@ -112,13 +121,13 @@ class Watchdog:
     def _run(self) -> None:
         while not self._closed:
             if self._streams or self._stuck or self._news:
-                self._stop.wait(self._settings.watchdog_interval)
+                self._bell.wait(self._settings.watchdog_interval)
                 if not self._closed:
                     self.tick()
                 continue
-            self._work.clear()
-            if not self._news:  # what is handed over from here on sets it again
-                self._work.wait()
+            self._awake = False
+            if not self._news:  # what is handed over from here on rings
+                self._bell.wait(None)
 
     def _bury(self) -> None:
         """Begin again with every stream that is open; after a second death, give up."""
@@ -128,6 +137,7 @@ class Watchdog:
         self._begin()
         if self._died or self._closed:
             self._closed = True
+            self._bell.shut()
             return
         self._died = True
         for _, stream in streams_of(self._streams):

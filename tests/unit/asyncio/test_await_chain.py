@@ -193,25 +193,58 @@ def made_in(filename: str, module: str) -> Callable[[], Awaitable[None]]:
     return FunctionType(code, {**globals(), "__name__": module, "__spec__": None})
 
 
+SITE = "/home/jane/venv/lib/site-packages"
+
+
 @pytest.mark.parametrize(
-    ("filename", "module", "shown"),
+    ("filename", "module", "shown", "library"),
     [
-        ("/home/jane/venv/lib/site-packages/httpx/_models.py", "httpx._models", "httpx/_models.py"),
-        ("/home/jane/work/app/__init__.py", "app", "app/__init__.py"),
-        ("/home/jane/work/main.py", "__main__", "main.py"),
-        ("/home/jane/work/main.py", "jane.work.other", "main.py"),
-        ("<string>", "app", "<string>"),
-        ("", "app", ""),
+        (f"{SITE}/httpx/_models.py", "httpx._models", "httpx/_models.py", True),
+        ("/usr/lib/python3/dist-packages/apt/x.py", "apt.x", "apt/x.py", True),
+        (asyncio.streams.__file__, "asyncio.streams", "asyncio/streams.py", True),
+        ("<frozen importlib._bootstrap>", "importlib", "<frozen importlib._bootstrap>", True),
+        (f"{SITE}/litellm/main.py", "litellm.main", "litellm/main.py", True),
+        (f"{SITE}/litellm/proxy/x.py", "litellm.proxy.x", "litellm/proxy/x.py", False),
+        ("/home/jane/work/app/__init__.py", "app", "app/__init__.py", False),
+        ("/home/jane/work/main.py", "__main__", "main.py", False),
+        ("/home/jane/work/main.py", "jane.work.other", "main.py", False),
+        ("<string>", "app", "<string>", False),
+        ("", "app", "", False),
     ],
 )
-async def test_file_is_told_from_its_package_on(filename: str, module: str, shown: str) -> None:
+async def test_file_is_told_from_its_package_on_and_whose_it_is(
+    filename: str, module: str, shown: str, library: bool
+) -> None:
     task = asyncio.ensure_future(made_in(filename, module)())
     await asyncio.sleep(0)
-    file = await_chain(task)[0].file
+    place = await_chain(task)[0]
     task.cancel()
     await asyncio.wait([task])
 
-    assert file == shown
+    assert (place.file, place.library) == (shown, library)
+
+
+async def test_application_is_told_however_deep_its_libraries() -> None:
+    source = """
+async def down(depth):
+    await (down(depth - 1) if depth else asyncio.Event().wait())
+"""
+    library: dict[str, Any] = {"asyncio": asyncio, "__name__": "deep.x"}
+    exec(compile(source, f"{SITE}/deep/x.py", "exec"), library)
+    down = library["down"]
+
+    async def answer() -> None:
+        await down(3 * DEPTH)
+
+    task = asyncio.create_task(answer())
+    await asyncio.sleep(0)
+    chain = await_chain(task)
+    task.cancel()
+    await asyncio.wait([task])
+
+    assert len(chain) == DEPTH
+    assert functions(chain[:1]) == ["answer"]
+    assert [place.library for place in chain] == [False] + [True] * (DEPTH - 1)
 
 
 @pytest.mark.parametrize("name", ["openai", "anthropic"])

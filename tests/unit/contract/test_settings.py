@@ -32,7 +32,7 @@ def test_defaults_are_constants_that_fit() -> None:
         "stuck_limits": {},
         "loop_lag": True,
         "cancel_messages": False,
-        "top_socket": None,
+        "top_socket": "auto",
     }
 
 
@@ -135,6 +135,10 @@ def test_a_value_that_does_not_fit_is_named(name: str, value: Any) -> None:
         ("ORPHAN_GRACE", "1e-1", 0.1),
         ("STUCK_LIMITS", '{"azure/gpt-4o*": [30, 120.5]}', {"azure/gpt-4o*": (30, 120.5)}),
         ("TOP_SOCKET", "/run/user/0/top.sock", "/run/user/0/top.sock"),
+        ("TOP_SOCKET", "Auto", "auto"),
+        ("TOP_SOCKET", "on", "auto"),
+        ("TOP_SOCKET", "OFF", None),
+        ("TOP_SOCKET", "0", None),
         ("GUARD", "", True),
         ("MAX_MODELS", "  ", 100),
     ],
@@ -206,6 +210,14 @@ def test_the_first_pattern_that_matches_is_the_limit() -> None:
     assert settings.limit("openrouter", "meta/llama") == (60, 600)
     assert settings.limit("bedrock_converse", "anthropic/claude") == (7, 8)
     assert settings.limit("AZURE", "gpt-4o") == (60, 600)
+
+
+@pytest.mark.parametrize("name", ["azure", "azure.ai.openai"])
+def test_a_pattern_has_litellms_name_of_the_provider_or_that_of_the_metrics(name: str) -> None:
+    settings = Settings(stuck_limits={f"{name}/gpt-4o*": (1, 2), name: (3, 4)})
+    assert settings.limit("azure", "gpt-4o-mini") == (1, 2)
+    assert settings.limit("azure", "o3") == (3, 4)
+    assert settings.limit("openai", "gpt-4o") == (60, 600)
 
 
 def test_the_table_has_every_setting_with_its_default_and_range() -> None:

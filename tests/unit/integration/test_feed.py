@@ -4,9 +4,6 @@ import json
 import os
 import socket
 import stat
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +12,13 @@ import pytest
 from litellm_cancel_otel._contract.faults import Faults
 from litellm_cancel_otel._contract.records import Phase, StreamState
 from litellm_cancel_otel._integration import feed as feed_module
-from litellm_cancel_otel._integration.feed import Feed
-from support import children
+from support.serving import serving
 
 BACKSTOP = 30.0
 
 
 def stream(key: int = 1) -> StreamState:
     return StreamState(key, "azure", "gpt-4o", "chat", Phase.STREAMING, 3, 9.0, 0.5, None, None)
-
-
-@contextmanager
-def feed(
-    path: Path, states: Callable[[], list[StreamState]] = list, faults: Faults | None = None
-) -> Iterator[Feed]:
-    running = Feed(str(path), states, faults or Faults())
-    try:
-        yield running
-    finally:
-        running.close()
 
 
 def read(path: Path) -> bytes:
@@ -50,7 +35,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_each_connection_gets_one_document(path: Path) -> None:
-    with feed(path, lambda: [stream()]):
+    with serving(path, lambda: [stream()]):
         first, second = (json.loads(read(path)) for _ in range(2))
     assert first["streams"] == second["streams"]
     (one,) = first["streams"]
@@ -66,13 +51,13 @@ def test_the_document_says_which_process_it_is_of(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_SERVICE_NAME", "shop")
-    with feed(path):
+    with serving(path):
         about = json.loads(read(path))["litellm_cancel_otel"]
     assert (about["format"], about["pid"], about["service"]) == (1, os.getpid(), "shop")
 
 
 def test_only_its_user_may_open_it(path: Path) -> None:
-    with feed(path):
+    with serving(path):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
@@ -80,7 +65,7 @@ def test_only_its_user_may_open_it(path: Path) -> None:
 def test_another_user_gets_nothing_whatever_the_mode(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with feed(path, lambda: [stream()]):
+    with serving(path, lambda: [stream()]):
         monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
         assert read(path) == b""
 
@@ -89,14 +74,14 @@ def test_a_directory_that_others_may_write_to_is_refused(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path.parent.chmod(0o777)
-    with feed(path):
+    with serving(path):
         assert not path.exists()
     assert "chmod go-w" in caplog.text
 
 
 def test_a_directory_like_tmp_will_do(path: Path) -> None:
     path.parent.chmod(0o1777)
-    with feed(path):
+    with serving(path):
         assert read(path)
 
 
@@ -107,7 +92,7 @@ def test_another_users_directory_is_refused(
         os.chown(path.parent, 65534, -1)
     else:
         monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
-    with feed(path):
+    with serving(path):
         assert not path.exists()
     assert "belongs to another user" in caplog.text
 
@@ -115,7 +100,7 @@ def test_another_users_directory_is_refused(
 def test_a_directory_that_is_not_there_is_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with feed(tmp_path / "none" / "top.sock"):
+    with serving(tmp_path / "none" / "top.sock"):
         pass
     assert "top cannot be served" in caplog.text
 
@@ -123,13 +108,13 @@ def test_a_directory_that_is_not_there_is_a_warning(
 def test_a_socket_left_behind_is_replaced(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
-    with feed(path):
+    with serving(path):
         assert read(path)
 
 
 def test_a_socket_in_use_is_left_alone(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with feed(path, lambda: [stream(7)]):
-        with feed(path):
+    with serving(path, lambda: [stream(7)]):
+        with serving(path):
             pass
         assert json.loads(read(path))["streams"][0]["key"] == 7
     assert "{pid}" in caplog.text
@@ -137,19 +122,19 @@ def test_a_socket_in_use_is_left_alone(path: Path, caplog: pytest.LogCaptureFixt
 
 def test_a_file_of_that_name_is_left_alone(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path.write_text("mine")
-    with feed(path):
+    with serving(path):
         pass
     assert path.read_text() == "mine"
     assert "no socket" in caplog.text
 
 
 def test_pid_in_the_path_is_the_processs_id(tmp_path: Path) -> None:
-    with feed(tmp_path / "top-{pid}.sock"):
+    with serving(tmp_path / "top-{pid}.sock"):
         assert read(tmp_path / f"top-{os.getpid()}.sock")
 
 
 def test_it_is_removed_at_close(path: Path) -> None:
-    with feed(path) as running:
+    with serving(path) as running:
         running.close()
         assert not path.exists()
         with pytest.raises(FileNotFoundError):
@@ -157,7 +142,7 @@ def test_it_is_removed_at_close(path: Path) -> None:
 
 
 def test_close_removes_only_its_own_file(path: Path) -> None:
-    with feed(path) as running:
+    with serving(path) as running:
         path.rename(path.with_name("moved.sock"))
         path.write_text("another's")
         running.close()
@@ -174,7 +159,7 @@ def test_a_fault_of_ours_is_contained(path: Path) -> None:
         return outcome  # type: ignore[no-any-return]
 
     faults = Faults()
-    with feed(path, states, faults):
+    with serving(path, states, faults):
         assert read(path) == b""
         assert json.loads(read(path))["streams"]
     assert dict(faults.counts) == {"feed": 1}
@@ -184,39 +169,9 @@ def test_a_reader_that_does_not_read_holds_nobody_up(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feed_module, "_PATIENCE", 0.05)
-    with feed(path, lambda: [stream()] * 10_000), socket.socket(socket.AF_UNIX) as lazy:
+    with serving(path, lambda: [stream()] * 10_000), socket.socket(socket.AF_UNIX) as lazy:
         lazy.connect(str(path))
         with socket.socket(socket.AF_UNIX) as next_one:
             next_one.settimeout(BACKSTOP)
             next_one.connect(str(path))
             assert next_one.recv(1) == b"{"
-
-
-FORKING = """
-import os, sys
-from litellm_cancel_otel._contract.faults import Faults
-from litellm_cancel_otel._integration.feed import Feed
-from litellm_cancel_otel._top import sockets
-feed = Feed(sys.argv[1], list, Faults())
-told, tell = os.pipe()
-child = os.fork()
-if not child:
-    tell_parent = [one.pid for one in sockets.read([sys.argv[1]]).processes] == sorted(
-        [os.getpid(), os.getppid()] if "{pid}" in sys.argv[1] else [os.getppid()]
-    )
-    feed.close()
-    os._exit(0 if tell_parent else 1)
-assert os.waitpid(child, 0)[1] == 0
-assert [one.pid for one in sockets.read([sys.argv[1]]).processes] == [os.getpid()]
-"""
-
-
-@pytest.mark.parametrize("name", ["top-{pid}.sock", "top.sock"])
-def test_a_forked_child_has_a_socket_of_its_own_or_none(tmp_path: Path, name: str) -> None:
-    # A process of its own: forking this one, with its threads, would be asking for trouble.
-    ended = children.run(
-        [sys.executable, "-W", "ignore", "-c", FORKING, tmp_path / name],
-        timeout=BACKSTOP,
-    )
-    assert ended.returncode == 0, ended.stderr
-    assert list(tmp_path.iterdir()) == []  # removed at the parent's exit

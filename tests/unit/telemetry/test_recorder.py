@@ -11,6 +11,8 @@ from litellm_cancel_otel._contract import semconv as sc
 from litellm_cancel_otel._contract.records import (
     Ending,
     Outcome,
+    Reason,
+    Stuck,
     Times,
     Verdict,
 )
@@ -249,3 +251,16 @@ def test_every_instrument_is_of_the_contract() -> None:
 
     assert found.items() <= units.items()
     assert len(found) >= 6
+
+
+def test_events_stand_in_the_order_of_their_times() -> None:
+    recording = Recording()
+    stuck = Stuck(Reason.NO_CHUNK, since=11.0, found=12.0)
+    ending = replace(ENDING, stuck=(stuck,), actions=(("checkpoint", 11.5), ("checkpoint", 13.1)))
+    recording.recorder.record(ending, None)
+    (span,) = recording.spans
+    names = [event.name.rpartition(".")[2] for event in span.events]
+    assert names == [
+        *("first_chunk", "guard", "stuck", "disconnect", "guard"),
+        *("cancel_delivered", "upstream_closed"),
+    ]
