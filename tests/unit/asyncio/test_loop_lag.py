@@ -120,7 +120,7 @@ async def test_nothing_runs_in_the_loop_when_no_stream_is_open(
     exchange.release()
     async for _ in stream:
         pass
-    while dog._work.is_set():  # until it sleeps
+    while dog._awake:  # until it sleeps
         await asyncio.sleep(0.01)
     called = threading.Event()
     loop = asyncio.get_running_loop()
