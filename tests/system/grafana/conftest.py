@@ -15,7 +15,8 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
     with Replica("a", seed=1) as healthy, Replica("b", seed=2) as faulty:
         faulty.faults.update(FAULTS)
         targets = {replica.name: replica.port for replica in (healthy, faulty)}
-        with Prometheus(home, targets, rules=impatient(RULES, home / "rules")) as prometheus:
+        rules = impatient(RULES, home / "rules")
+        with Prometheus(home, targets, interval="1s", rules=rules) as prometheus:
             seen = 'count_over_time(litellm_cancel_internal_errors_total{seam="none"}[1m]) >= 12'
             wait_until("dozen scrapes of both", lambda: len(prometheus.query(seen)) == 2)
             yield Loaded(prometheus, (healthy, faulty))
