@@ -112,11 +112,11 @@ def test_the_proxys_image_is_the_one_that_the_dockerfile_makes() -> None:
 
 def test_a_file_that_is_named_in_the_arguments_is_mounted_there() -> None:
     for deployment, container in each_container():
-        (volume,) = deployment["spec"]["template"]["spec"]["volumes"]
-        (mount,) = container["volumeMounts"]
+        volumes = deployment["spec"]["template"]["spec"]["volumes"]
+        (volume,) = (one for one in volumes if "configMap" in one)
+        (mount,) = (one for one in container["volumeMounts"] if one["name"] == volume["name"])
         held = of_kind("ConfigMap")[volume["configMap"]["name"]]["data"]
         named = re.findall(r"/etc/\S+\.yaml", " ".join(container["args"]))
-        assert mount["name"] == volume["name"]
         assert mount["readOnly"] is True
         assert named == [f"{mount['mountPath']}/{name}" for name in held]
 
@@ -147,6 +147,19 @@ def test_the_collector_keeps_below_its_limit_and_ends_after_its_last_decision() 
     wait = GATEWAY["processors"]["tail_sampling"]["decision_wait"]
     grace = deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
     assert int(wait.removesuffix("s")) < grace
+
+
+def test_the_collector_can_write_where_its_configuration_keeps_something() -> None:
+    deployment = of_kind("Deployment")["cancel-otel-collector"]
+    (collector,) = containers(deployment)
+    assert collector["securityContext"]["readOnlyRootFilesystem"] is True
+    (mount,) = (one for one in collector["volumeMounts"] if not one.get("readOnly"))
+    volumes = deployment["spec"]["template"]["spec"]["volumes"]
+    assert "emptyDir" in next(one for one in volumes if one["name"] == mount["name"])
+    kept = [one["directory"] for one in GATEWAY["extensions"].values() if "directory" in one]
+    for directory in kept:
+        path = re.sub(r"^\$\{env:\w+:-(.*)\}$", r"\1", directory)
+        assert path.startswith(f"{mount['mountPath']}/")
 
 
 def test_the_collectors_ports_are_those_of_its_configuration() -> None:
