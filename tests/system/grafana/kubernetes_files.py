@@ -1,7 +1,9 @@
 """What `kubectl kustomize` makes of the cluster's files, and the schemas that it must pass."""
 
 import re
+import sys
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -14,10 +16,16 @@ PROXY = WATCHING / "proxy"
 Resource = dict[str, Any]
 
 
+def kubectl() -> str:
+    """Return the path of kubectl: of this environment, which has one where a wheel carries it."""
+    installed = Path(sys.executable).with_name("kubectl")
+    return str(installed) if installed.exists() else program("kubectl")
+
+
 @cache
 def rendered(folder: str) -> tuple[Resource, ...]:
     """Return the resources of a kustomization."""
-    ended = children.run([program("kubectl"), "kustomize", folder])
+    ended = children.run([kubectl(), "kustomize", folder])
     assert ended.returncode == 0, ended.stderr
     return tuple(yaml.safe_load_all(ended.stdout))
 

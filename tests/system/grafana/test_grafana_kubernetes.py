@@ -16,6 +16,7 @@ from kubernetes_files import (
     containers,
     environment,
     faults,
+    kubectl,
     mebibytes,
     of_kind,
     ports,
@@ -266,7 +267,7 @@ def test_an_overlay_of_the_page_is_taken(tmp_path: Any) -> None:
     here = tmp_path / "mine"
     here.mkdir()
     (here / "kustomization.yaml").write_text(overlay)
-    ended = run(["kubectl", "kustomize", "mine"], cwd=tmp_path)
+    ended = run([kubectl(), "kustomize", "mine"], cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
     for one in yaml.safe_load_all(ended.stdout):
         assert one["metadata"]["labels"]["release"] == "kube-prometheus-stack"
