@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 
 import litellm
@@ -42,7 +42,7 @@ async def endpoint(provider: Wire, base_url: str) -> None:
             pass
 
 
-async def answer(provider: Wire, base_url: str) -> AsyncIterator[object]:
+async def answer(provider: Wire, base_url: str) -> AsyncGenerator[object, None]:
     """Be the application's function that hangs: this is the frame to be found."""
     stream = await litellm.acompletion(
         messages=MESSAGES, stream=True, max_retries=0, **litellm_kwargs(provider, base_url)
