@@ -18,6 +18,7 @@ from litellm_cancel_otel._calls.upstream import Upstream
 from litellm_cancel_otel._contract.faults import Faults
 from litellm_cancel_otel._contract.settings import PREFIX
 from litellm_cancel_otel._demo.fakes import FakeProvider, Script
+from litellm_cancel_otel._integration.feed import Feed
 from litellm_cancel_otel._seams import calls, facts, streams, upstream
 from support.calling import Caller, chat, silent, streamed_or_not
 from support.recording import FACTS
@@ -253,9 +254,10 @@ class TestLogHandlerThatRaises:
         assert "litellm.arerank" in raising.met[0]
 
     def test_socket_that_cannot_be_served(self, raising: Raises, tmp_path: Path) -> None:
-        with Telemetry(top_socket=str(tmp_path / "nowhere" / "top")):
-            pass
+        feed = Feed(str(tmp_path / "nowhere" / "top"), list, Faults())
 
+        assert feed.open() is None
+        feed.close()
         assert "cannot be served" in raising.met[0]
 
     async def test_providers_response_whose_close_is_given_up(self, raising: Raises) -> None:
