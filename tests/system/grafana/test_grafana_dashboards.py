@@ -20,13 +20,14 @@ from grafana_sizes import (
     title_room,
 )
 from grafana_stack import ROOT, missing
-from test_grafana_rules import RUNBOOK, sections
+from test_grafana_rules import RUNBOOK
 
 from litellm_cancel_otel._contract import semconv as sc
 from litellm_cancel_otel._contract.prometheus import series
 from litellm_cancel_otel._contract.records import Action, Outcome, Phase, Reason, Source
 from litellm_cancel_otel._dashboards import style
 from litellm_cancel_otel._dashboards.promql import LEADING
+from support.pages import anchors
 
 PANELS = list(panels())
 PROMETHEUS = [
@@ -118,7 +119,7 @@ def test_a_panel_says_what_it_is_and_what_to_do(name: str, panel: dict[str, Any]
     assert panel["title"]
     assert len(panel["description"]) > 60
     (section,) = re.findall(r"\[Runbook\]\(\S+/docs/runbook\.md#([\w-]+)\)$", panel["description"])
-    assert section in sections(RUNBOOK)
+    assert section in anchors(RUNBOOK)
 
 
 @pytest.mark.parametrize(("name", "panel"), PANELS, ids=title)
@@ -332,7 +333,7 @@ def test_a_link_to_a_section_leads_to_one(name: str) -> None:
     docs = ROOT / "docs"
     text = (docs / f"{name}.md").read_text(encoding="utf-8")
     for page, section in re.findall(r"\]\(([\w.-]*)#([\w-]+)\)", text):
-        assert section in sections(docs / (page or f"{name}.md"))
+        assert section in anchors(docs / (page or f"{name}.md"))
 
 
 def test_share_of_other_models_names_both_kinds_of_them() -> None:
