@@ -14,7 +14,7 @@ FEW = 3
 """Looks in a third below which nothing is said: they differ by chance."""
 
 
-BOUNDED = {"Watch": 400}
+BOUNDED = {"WatchedStream": 400}
 """Objects of which there may be that many: the watchdog tidies its agenda once in a while."""
 
 

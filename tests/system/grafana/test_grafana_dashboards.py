@@ -337,9 +337,7 @@ def test_a_link_to_a_section_leads_to_one(name: str) -> None:
 
 
 def test_share_of_other_models_names_both_kinds_of_them() -> None:
-    (told,) = [
-        panel["description"] for _, panel in PANELS if panel["title"].startswith("Calls to models")
-    ]
+    (told,) = [panel["description"] for _, panel in PANELS if panel["title"] == "Models past limit"]
     assert f"`{sc.OTHER}`" in told
     assert "`max_models`" in told
     assert "failed before any answer" in told

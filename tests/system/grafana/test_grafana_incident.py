@@ -32,8 +32,8 @@ def environ(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def port(environ: dict[str, str]) -> Iterator[int]:
-    """A process with a stuck stream, by the port of its metrics."""
+def hanging(environ: dict[str, str]) -> Iterator[tuple[int, int]]:
+    """A process with a stuck stream: its id, and the port of its metrics."""
     with children.started(
         [*COMMAND, "demo", "--stuck", "600", "--providers", "azure", "--prometheus", "0"],
         env=environ,
@@ -47,7 +47,7 @@ def port(environ: dict[str, str]) -> Iterator[int]:
             assert running.poll() is None, said
             said += running.stderr.readline()
         (found,) = re.findall(r"127\.0\.0\.1:(\d+)/metrics", said)
-        yield int(found)
+        yield running.pid, int(found)
 
 
 def firing(prometheus: Prometheus, name: str) -> dict[str, str]:
@@ -57,15 +57,17 @@ def firing(prometheus: Prometheus, name: str) -> dict[str, str]:
 
 
 def test_from_the_alert_to_the_applications_line(
-    environ: dict[str, str], port: int, tmp_path: Path
+    environ: dict[str, str], hanging: tuple[int, int], tmp_path: Path
 ) -> None:
+    pid, port = hanging
     rules = impatient(RULES, tmp_path / "rules")
     with Prometheus(tmp_path / "prometheus", {"demo": port}, rules=rules) as prometheus:
         alert = wait_until("alert", lambda: firing(prometheus, "LitellmCancelStreamsStuck"))
     assert alert["reason"] == "no_chunk"
 
-    # As the runbook says, and with the alert's own name of the provider.
-    ended = children.run([*COMMAND, "top"], env=environ, timeout=BACKSTOP)
+    # As the runbook says, and with the alert's own name of the provider. Other tests' processes may
+    # be found beside this one.
+    ended = children.run([*COMMAND, "top", str(pid)], env=environ, timeout=BACKSTOP)
     assert ended.returncode == 0, ended.stderr
     title, stream, line, *_ = ended.stdout.splitlines()
     assert "1 open · 1 stuck" in title
