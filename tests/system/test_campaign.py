@@ -161,8 +161,11 @@ class TestGrowth:
         assert line == "growth: objects of Call: from 2 at the most to 3 at the least"
 
     def test_of_a_class_that_is_bounded(self) -> None:
-        assert list(grown(looks(*(9, 9, 9, 9, 9, 9), *(400, 400, 400), name="Watch"))) == []
-        assert len(list(grown(looks(*(9, 9, 9, 9, 9, 9), *(401, 401, 401), name="Watch")))) == 1
+        assert list(grown(looks(*(9, 9, 9, 9, 9, 9), *(400, 400, 400), name="WatchedStream"))) == []
+        assert (
+            len(list(grown(looks(*(9, 9, 9, 9, 9, 9), *(401, 401, 401), name="WatchedStream"))))
+            == 1
+        )
 
     @pytest.mark.parametrize("what", ["descriptors", "threads"])
     def test_of_the_process(self, what: str) -> None:

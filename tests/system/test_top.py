@@ -114,6 +114,7 @@ def another_process(where: str | Path) -> Iterator[int]:
     """Serve no streams from another process; yield its id."""
     with children.started(
         [sys.executable, "-c", ANOTHER, where],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
         stdin=children.PIPE,
         stdout=children.PIPE,
         text=True,
