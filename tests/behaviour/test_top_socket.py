@@ -275,6 +275,33 @@ def test_a_process_that_just_ends_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_one_that_ends_as_its_first_stream_begins_leaves_nothing(tmp_path: Path) -> None:
+    ended = run("opened(telemetry)", tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert list(tmp_path.iterdir()) == []
+
+
+MAKING = """
+import threading
+from litellm_cancel_otel._integration import socket_file
+under_way, listen = threading.Event(), socket_file._listen
+def slow(path):
+    server = listen(path)
+    under_way.set()
+    time.sleep(0.1)  # the process ends meanwhile
+    return server
+socket_file._listen = slow
+opened(telemetry)
+assert under_way.wait(60)
+"""
+
+
+def test_one_that_ends_while_its_socket_is_made_leaves_nothing(tmp_path: Path) -> None:
+    ended = run(MAKING, tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert list(tmp_path.iterdir()) == []
+
+
 HANGING_READER = """
 import socket
 opened(telemetry)

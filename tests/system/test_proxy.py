@@ -184,10 +184,15 @@ def leave(
 def depart(site: Site, proxy: RunningProxy, route: Route, **how: Any) -> Departure:
     """Make a call, leave it, and wait until all has come to its end."""
     before = len(proxy.sink.spans)
-    client, exchange, _ = leave(site, proxy, route, **how)
+    client, exchange, call_id = leave(site, proxy, route, **how)
     site.provider.run(exchange.wait_closed(BACKSTOP))
-    proxy.sink.wait_for(lambda sink: len(sink.spans) > before, BACKSTOP)
-    (span,) = proxy.sink.spans[before:]
+    own = call_id if route.operation != "pass_through" else None  # whose spans have no id
+
+    def found() -> list[ReceivedSpan]:
+        return [one for one in proxy.sink.spans[before:] if one.attributes.get(sc.CALL_ID) == own]
+
+    proxy.sink.wait_for(lambda _: found(), BACKSTOP)
+    (span,) = found()
     return Departure(client.left_at, client.left_ns, exchange, span)
 
 

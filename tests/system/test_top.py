@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -189,6 +190,17 @@ def test_an_absent_socket_is_one_line_that_says_when_there_is_one(tmp_path: Path
 # A watched process
 
 
+def answered(path: str) -> Streams:
+    """Return what is served there, as soon as the watchdog's thread has opened the socket."""
+    until = time.monotonic() + 30
+    while True:
+        try:
+            return sockets.read([path])
+        except Unreadable:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+
+
 async def test_a_real_stream_is_shown(provider: FakeProvider, tmp_path: Path) -> None:
     provider.script = Script(chunks=None, hang_at=2)
     path = str(tmp_path / "{pid}.sock")
@@ -199,7 +211,7 @@ async def test_a_real_stream_is_shown(provider: FakeProvider, tmp_path: Path) ->
             **litellm_kwargs("azure", provider.base_url),
         )
         await anext(stream)
-        found = await asyncio.to_thread(sockets.read, [path])
+        found = await asyncio.to_thread(answered, path)
         await stream.aclose()
         telemetry.callback.close()
         assert list(tmp_path.iterdir()) == []

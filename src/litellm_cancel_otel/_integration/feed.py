@@ -1,6 +1,5 @@
 """This process's open streams, for ``litellm-cancel-otel top``: a Unix socket of its user's own."""
 
-import atexit
 import json
 import logging
 import os
@@ -17,6 +16,7 @@ from .._contract.log import log
 from .._contract.records import StreamState
 from .._contract.setting_kinds import AUTO
 from . import socket_folder
+from .process_exit import process_exit
 from .socket_file import SocketFile, same_user
 
 FORMAT: Final = 1
@@ -50,30 +50,33 @@ class Feed:
         """Make the socket and return it; None where it cannot be made, or is the parent's."""
         if self._where is None or self._closed:
             return None
-        atexit.register(self.close)  # before there is a file: none is left by an exit meanwhile
+        with process_exit.before(self.close) as in_time:
+            made = self._made(self._where) if in_time else None
+        if self._closed:  # meanwhile, from another thread
+            self._remove()
+        return None if made is None else made.server
+
+    def _made(self, where: str) -> SocketFile | None:
         try:
-            made = self._file = self._make(self._where)
+            self._file = self._make(where)
         except Exception as exc:  # noqa: BLE001 - ours: the host goes on all the same
             # Who asked for it is warned; of what nobody asked for, the log's details tell.
-            level = logging.INFO if self._where == AUTO else logging.WARNING
+            level = logging.INFO if where == AUTO else logging.WARNING
             with self._faults.contained("log"):
                 log.log(level, "litellm-cancel-otel top cannot be served here (%s)", exc)
-            return None
-        if self._closed:  # it was closed meanwhile, from another thread
-            self._remove()
-        return made.server
+        return self._file
 
     def close(self) -> None:
         """Remove the socket; it waits for nothing."""
         self._closed = True
-        atexit.unregister(self.close)
+        process_exit.forget(self.close)
         self._remove()
 
     def shut(self) -> None:
         """Remove the socket and close it; in a forked child the file, the parent's, stays."""
         self._remove()
         made, self._file = self._file, None
-        atexit.unregister(self.close)
+        process_exit.forget(self.close)
         if made is None:
             return
         made.shut()
