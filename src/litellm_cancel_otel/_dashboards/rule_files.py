@@ -5,9 +5,10 @@ from typing import Any, Final
 
 import yaml
 
+from .alerts import Alert, alerts
 from .boards import place
 from .project import GRAFANA, runbook
-from .rules import Alert, Recording, alerts, recordings
+from .recordings import Recording, recordings
 
 GROUP: Final = "litellm-cancel-otel"
 DATASOURCE: Final = "prometheus"
