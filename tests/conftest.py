@@ -31,6 +31,13 @@ from support.telemetry import OLD, Telemetry  # noqa: E402 - its asserts are rew
 litellm.suppress_debug_info = True
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Say what ``-n auto`` means: one process a core, unless other environments need the cores."""
+    config.option.loadscopereorder = False  # the unit tests last: small enough to fill what is left
+    cores = min(os.cpu_count() or 1, 4)
+    return 0 if cores == 1 or plugin.wanted(config) else cores
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marks of these tests, and what the oldest LiteLLM warns of."""
     take_default_signals()

@@ -89,7 +89,8 @@ def _asks_for(item: pytest.Item) -> str | None:
     return place
 
 
-def _wanted(config: pytest.Config) -> bool:
+def wanted(config: pytest.Config) -> bool:
+    """Return whether what runs elsewhere is asked for."""
     return os.environ.get("REQUIRE_ALL_TESTS") == "1" or MARK in config.option.markexpr
 
 
@@ -97,7 +98,7 @@ def _wanted(config: pytest.Config) -> bool:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Let the tests that wait for another process be the last, where they are run at all."""
     items.sort(key=lambda item: _asks_for(item) is not None)
-    if not _wanted(config):
+    if not wanted(config):
         for item in items:
             if item.get_closest_marker(MARK):
                 item.add_marker(pytest.mark.skip(reason=f"-m {MARK} runs it, and .ci/run"))
@@ -107,7 +108,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Start what is asked for."""
     config = session.config
     places = {place for item in session.items if (place := _asks_for(item))}
-    if config.option.collectonly or not places or not _wanted(config):
+    if config.option.collectonly or not places or not wanted(config):
         return
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     base: Path = config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
