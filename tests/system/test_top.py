@@ -436,10 +436,19 @@ def test_a_file_is_not_read() -> None:
 # The command
 
 
+ALONE = """
+import runpy
+from litellm_cancel_otel._integration import socket_folder
+socket_folder._LAST, socket_folder._RUNTIME = (), "/none"
+runpy.run_module("litellm_cancel_otel", run_name="__main__", alter_sys=True)
+"""
+"""The command, which sees no process of anybody else's on this machine."""
+
+
 def top(*args: str, **environ: str) -> children.Ended[str]:
     inherited = {name: value for name, value in os.environ.items() if "TOP_SOCKET" not in name}
     return children.run(
-        [sys.executable, "-m", "litellm_cancel_otel", "top", *args],
+        [sys.executable, "-c", ALONE, "top", *args],
         env={**inherited, "COLUMNS": "100", **environ},
         stdin=children.DEVNULL,
         timeout=BACKSTOP,
