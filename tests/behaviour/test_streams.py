@@ -371,12 +371,12 @@ async def test_chunk_by_which_a_generator_answers_an_exception_counts(
     async def reads() -> None:
         assert await anext(stream) == "first"
         assert await stream.athrow(ValueError) == "second"
-        counted.append(call.progress.chunks)
+        counted.append((call.progress.chunks, call.has_stream))
         assert await anext(stream) == "third"
         waits.set()
         await anext(stream)
 
-    counted: list[int] = []
+    counted: list[tuple[int, bool]] = []
     waits = asyncio.Event()
     call = telemetry.tracker.begin(Known(FACTS))
     stream = watch_result(steered(), call)
@@ -386,7 +386,7 @@ async def test_chunk_by_which_a_generator_answers_an_exception_counts(
     caller.task.cancel()
 
     assert isinstance(await caller.ended(), asyncio.CancelledError)
-    assert counted == [2]
+    assert counted == [(2, True)]
     await telemetry.assert_one(external(phase="streaming"), **{sc.CHUNKS: 3})
 
 
