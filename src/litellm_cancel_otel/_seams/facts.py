@@ -85,9 +85,11 @@ class FromLiteLLM:
 
     def _asked(self, details: dict[str, Any]) -> tuple[str | None, str]:
         """Return model and provider, as LiteLLM has found them out by now."""
-        found = _text(details.get("model")) if self.trusts_model else None
-        model = found or _text(self.model)
         provider = _text(details.get("custom_llm_provider")) or _text(self.provider)
+        if not self.trusts_model:
+            model, found = _resolve(_text(self.model))
+            return model, provider or found
+        model = _text(details.get("model")) or _text(self.model)
         return _resolve(model) if provider is None else (model, provider)
 
     def _details(self) -> dict[str, Any]:
