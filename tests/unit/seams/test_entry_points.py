@@ -137,7 +137,9 @@ def test_no_function_is_found_twice() -> None:
 def test_helpers_that_ask_no_provider_are_none() -> None:
     names = {where.rpartition(".")[2] for where in found()}
 
-    assert names.isdisjoint({"ahealth_check", "close_litellm_async_clients", "stream_chunk_builder"})
+    assert names.isdisjoint(
+        {"ahealth_check", "close_litellm_async_clients", "stream_chunk_builder"}
+    )
 
 
 @client
