@@ -7,6 +7,7 @@ the decorated function is a closure cell, whose content is exchanged.
 """
 
 from collections.abc import Callable, Coroutine
+from functools import lru_cache
 from types import CellType, CodeType, FunctionType
 from typing import Any, Final
 
@@ -46,7 +47,12 @@ def exchange_code(function: FunctionType, watch: Callable[[Original], Watched]) 
 
 def _trampoline(code: CodeType) -> CodeType:
     """Return code that may stand in for another: same name, same closure cells."""
-    cells = code.co_freevars
+    entry = _entry(code.co_freevars)
+    return entry.replace(co_name=code.co_name, co_qualname=code.co_qualname)
+
+
+@lru_cache(maxsize=16)
+def _entry(cells: tuple[str, ...]) -> CodeType:
     source = "\n".join(
         [
             f"def outer({', '.join(cells)}):",
@@ -57,8 +63,7 @@ def _trampoline(code: CodeType) -> CodeType:
     )
     module = compile(source, TRAMPOLINE, "exec")
     outer = next(const for const in module.co_consts if isinstance(const, CodeType))
-    entry = next(const for const in outer.co_consts if isinstance(const, CodeType))
-    return entry.replace(co_name=code.co_name, co_qualname=code.co_qualname)
+    return next(const for const in outer.co_consts if isinstance(const, CodeType))
 
 
 def is_exchanged(function: FunctionType) -> bool:

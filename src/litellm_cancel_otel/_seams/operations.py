@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from types import FunctionType
 from typing import Any, Final, NamedTuple
 
 NAMES: Final = {
@@ -89,9 +90,10 @@ def _named(module: str, name: str, *, has_twin: bool) -> str:
 
 def _places(function: Callable[..., Any]) -> dict[str, object]:
     """Return the positional parameters of a function, in order, with their defaults."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):  # one of C's, which says nothing
+    inner = inspect.unwrap(function)
+    if not isinstance(inner, FunctionType):
         return {}
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return {one.name: one.default for one in parameters if one.kind in positional}
+    names = inner.__code__.co_varnames[: inner.__code__.co_argcount]
+    defaults = inner.__defaults__ or ()
+    required = len(names) - len(defaults)
+    return dict(zip(names, (*(None,) * required, *defaults), strict=True))
