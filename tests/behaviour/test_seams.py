@@ -10,6 +10,7 @@ import litellm
 import pytest
 from litellm.router import Router
 
+from litellm_cancel_otel import _seams
 from litellm_cancel_otel._contract import semconv as sc
 from litellm_cancel_otel._demo.fakes import FakeProvider
 from litellm_cancel_otel._seams import exchange, seams
@@ -99,6 +100,33 @@ async def test_retries_of_the_router_that_have_moved_are_named(
         _, line = warned()
         assert "litellm.Router.async_function_with_retries: it is not there" in line
         assert "a cancel between two attempts" in line
+
+
+def test_an_object_of_the_hosts_that_cannot_be_looked_at_does_no_harm(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Raises:
+        def __getattr__(self, name: str) -> None:
+            raise ZeroDivisionError(name)
+
+    monkeypatch.setattr(litellm, "anything", Raises(), raising=False)
+
+    with Telemetry() as telemetry:
+        assert telemetry.callback.missing_seams == ()
+
+
+def test_a_litellm_that_cannot_be_looked_through_does_no_harm_and_is_named(
+    monkeypatch: pytest.MonkeyPatch, warned: Callable[[], list[str]]
+) -> None:
+    def fails() -> None:
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr(_seams, "discover", fails)
+
+    with Telemetry() as telemetry:
+        (missing,) = telemetry.callback.missing_seams
+        assert missing.startswith("LiteLLM's operations: it failed with ZeroDivisionError")
+        assert missing in warned()[1]
 
 
 Patcher = Callable[[Any], Any]

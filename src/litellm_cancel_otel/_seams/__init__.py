@@ -16,6 +16,7 @@ from .._tracking.tracker import Tracker
 from . import attempts, azure, calls, deadlines, upstream
 from .active import ACTIVE
 from .entry_points import EntryPoint, discover
+from .patching import Undo
 from .seam import Registry, Seam, lines
 
 _registry: Final = Registry()
@@ -24,7 +25,16 @@ _users: Final[list[Tracker]] = []
 
 def seams() -> Iterator[Seam]:
     """Yield every seam of the installed LiteLLM."""
-    entries = discover()
+    entries: list[EntryPoint] = []
+    try:
+        entries = discover()
+    except Exception as fault:  # noqa: BLE001 - a LiteLLM unlike any that is known: the rest goes on
+        yield Seam(
+            "LiteLLM's operations",
+            "modules that can be looked through",
+            "no call is seen",
+            partial(_raise, fault),
+        )
     yield from map(_call, entries)
     yield from (_attempts(entry) for entry in entries if entry.is_decorated)
     yield Seam(
@@ -58,6 +68,10 @@ def seams() -> Iterator[Seam]:
         "the deadline of an anyio scope is told as task_cancel",
         deadlines.install_scopes,
     )
+
+
+def _raise(fault: Exception) -> list[Undo]:
+    raise fault
 
 
 def _call(entry: EntryPoint) -> Seam:

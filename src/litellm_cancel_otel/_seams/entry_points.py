@@ -76,7 +76,10 @@ def reached(public: object) -> list[FunctionType]:
             found.append(public)  # type: ignore[arg-type]  # is a FunctionType then
             if is_decorated(public):
                 break
-        public = getattr(public, "__wrapped__", None)
+        try:
+            public = getattr(public, "__wrapped__", None)
+        except Exception:  # noqa: BLE001 - an object of the host's: any attribute of it may raise
+            break
     return found
 
 
@@ -142,7 +145,7 @@ def _modules() -> list[ModuleType]:
     for name in _packages():
         try:
             importlib.import_module(f"{name}.main")
-        except ImportError:  # it needs a library that is not installed, so nobody can call it
+        except Exception:  # noqa: BLE001 - it lacks a library, so nobody can call it either
             continue
     homes = {name.removesuffix(".main") for name in sys.modules if _is_main(name)}
     below = tuple(f"{home}." for home in homes)

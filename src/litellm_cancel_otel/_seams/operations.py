@@ -95,5 +95,7 @@ def _places(function: Callable[..., Any]) -> dict[str, object]:
         return {}
     names = inner.__code__.co_varnames[: inner.__code__.co_argcount]
     defaults = inner.__defaults__ or ()
+    if len(names) < len(defaults):  # it is watched already: our code names no argument
+        return {}
     required = len(names) - len(defaults)
     return dict(zip(names, (*(None,) * required, *defaults), strict=True))
