@@ -1,6 +1,7 @@
 """``litellm-cancel-otel doctor``: what this installation is, and what keeps it from working."""
 
 import argparse
+import asyncio
 import contextlib
 import json
 import logging
@@ -63,6 +64,7 @@ class Findings:
         yield from _columns(self.versions)
         yield "seams"
         yield f"  {self.seams['fit']} of {self.seams['all']} fit this LiteLLM"
+        yield f"  a call arrives from {self.seams['arriving']} of {self.seams['called']} functions"
         yield "settings"
         yield from _columns(
             {
@@ -111,7 +113,7 @@ def _look_at_seams(findings: Findings) -> None:
 
     from ._contract.settings import Settings
     from ._integration.callback import CancelTelemetry
-    from ._seams import seams
+    from ._seams import seams, self_test
 
     with (
         _warnings(),  # what the seams would warn of is told here, line by line
@@ -122,10 +124,22 @@ def _look_at_seams(findings: Findings) -> None:
         ) as telemetry,
     ):
         missing = telemetry.missing_seams
+        arrivals = asyncio.run(self_test.arrivals())
     every = sum(1 for _ in seams())
-    findings.seams = {"all": every, "fit": every - len(missing)}
+    lost = {name: why for name, why in arrivals.items() if why is not None}
+    findings.seams = {
+        "all": every,
+        "fit": every - len(missing),
+        "called": len(arrivals),
+        "arriving": len(arrivals) - len(lost),
+    }
     findings.problems += [
         f"not watched: {seam}: look for a newer litellm-cancel-otel" for seam in missing
+    ]
+    findings.problems += [
+        f"not watched: {name}: {why}: look what has put itself in its place"
+        for name, why in lost.items()
+        if not any(seam.startswith(f"{name}:") for seam in missing)
     ]
 
 

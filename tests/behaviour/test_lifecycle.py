@@ -14,7 +14,7 @@ from litellm_cancel_otel import CancelTelemetry
 from litellm_cancel_otel._contract import semconv as sc
 from litellm_cancel_otel._demo.fakes import FakeProvider, Script
 from litellm_cancel_otel._seams.azure import HANDLERS
-from litellm_cancel_otel._seams.calls import ENTRY_POINTS
+from litellm_cancel_otel._seams.entry_points import discover
 from support import children
 from support.calling import Caller, chat, silent
 from support.telemetry import Telemetry, cancel_of, external
@@ -33,7 +33,7 @@ def functions(function):
 
 def state():
     found = []
-    for module, name in {[(entry.module, entry.name) for entry in ENTRY_POINTS]!r}:
+    for module, name in {[(entry.module, entry.name) for entry in discover()]!r}:
         try:
             public = getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError):
@@ -130,9 +130,10 @@ def test_closing_leaves_what_another_has_put_behind_litellms_decorator_since() -
         CALLS
         + """
 import litellm_cancel_otel
-from litellm_cancel_otel._seams.calls import _chain, _decorated
+from litellm_cancel_otel._seams.entry_points import reached
+from litellm_cancel_otel._seams.exchange import decorated_cell
 telemetry = litellm_cancel_otel.CancelTelemetry()
-(cell,) = [cell for one in _chain(litellm.acompletion) for cell in _decorated(one)]
+cell = decorated_cell(reached(litellm.acompletion)[-1])
 ours = cell.cell_contents
 async def theirs(*args, **kwargs):
     print("theirs")

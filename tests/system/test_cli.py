@@ -181,6 +181,7 @@ def test_the_doctor_sees_versions_and_seams(doctor: Doctor) -> None:
     assert found["versions"]["litellm"] == version("litellm")
     assert found["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
     assert found["seams"]["fit"] == found["seams"]["all"] > 10
+    assert found["seams"]["arriving"] == found["seams"]["called"] > 10
 
 
 def test_the_doctor_names_a_seam_that_does_not_fit(
@@ -191,6 +192,20 @@ def test_the_doctor_names_a_seam_that_does_not_fit(
     assert code == 1
     assert found["seams"]["fit"] == found["seams"]["all"] - 1
     assert any("litellm.aembedding" in problem for problem in found["problems"])
+
+
+def test_the_doctor_names_a_function_from_which_a_call_does_not_arrive(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def theirs(**_: object) -> str:
+        return "from a cache"
+
+    monkeypatch.setattr(litellm, "aembedding", theirs)
+    code, found = doctor(**TELEMETRY_OFF)
+    assert code == 1
+    assert found["seams"]["arriving"] == found["seams"]["called"] - 1
+    (problem,) = found["problems"]
+    assert problem.startswith("not watched: litellm.aembedding: a call of it does not arrive")
 
 
 def test_the_doctor_says_which_variable_a_setting_comes_from(doctor: Doctor) -> None:

@@ -4,7 +4,7 @@ Every seam is a patch that puts itself back. One that is not where it is expecte
 older or newer than those this package knows, is left out and named; the others work.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from importlib.metadata import version
 from typing import Final
@@ -15,23 +15,81 @@ from .._contract.log import warn
 from .._tracking.tracker import Tracker
 from . import attempts, azure, calls, deadlines, upstream
 from .active import ACTIVE
-from .patching import SeamMissing, Undo
+from .entry_points import EntryPoint, discover
+from .patching import Undo
+from .seam import Registry, Seam, lines
 
-_undo: Final[list[Undo]] = []
+_registry: Final = Registry()
 _users: Final[list[Tracker]] = []
 
-Install = Callable[[], list[Undo]]
+
+def seams() -> Iterator[Seam]:
+    """Yield every seam of the installed LiteLLM."""
+    entries: list[EntryPoint] = []
+    try:
+        entries = discover()
+    except Exception as fault:  # noqa: BLE001 - a LiteLLM unlike any that is known: the rest goes on
+        yield Seam(
+            "LiteLLM's operations",
+            "modules that can be looked through",
+            "no call is seen",
+            partial(_raise, fault),
+        )
+    yield from map(_call, entries)
+    yield from (_attempts(entry) for entry in entries if entry.is_decorated)
+    yield Seam(
+        f"litellm.Router.{attempts.NAME}",
+        "a coroutine method",
+        "a cancel between two attempts of the Router's is not told",
+        attempts.install,
+    )
+    for module, owner, name in azure.HANDLERS:
+        yield Seam(
+            f"{module}.{owner}.{name}",
+            "a coroutine method",
+            "a cancel in it reaches the caller as this version of LiteLLM makes it",
+            partial(azure.install, module, owner, name),
+        )
+    yield Seam(
+        " and ".join(f"{name}.AsyncClient.send" for name in upstream.LIBRARIES),
+        "a method of each library that is installed",
+        "the provider's address and the time of its close are not known, and it is not closed",
+        upstream.install,
+    )
+    yield Seam(
+        "asyncio.Timeout._on_timeout",
+        "a method",
+        "a deadline is told as task_cancel",
+        deadlines.install,
+    )
+    yield Seam(
+        "anyio's CancelScope._timeout",
+        "a method",
+        "the deadline of an anyio scope is told as task_cancel",
+        deadlines.install_scopes,
+    )
 
 
-def seams() -> Iterator[Install]:
-    """Yield what installs each seam."""
-    for entry in calls.ENTRY_POINTS:
-        yield partial(calls.install, entry)
-    for handler in azure.HANDLERS:
-        yield partial(azure.install, *handler)
-    yield attempts.install
-    yield upstream.install
-    yield deadlines.install
+def _raise(fault: Exception) -> list[Undo]:
+    raise fault
+
+
+def _call(entry: EntryPoint) -> Seam:
+    return Seam(
+        str(entry),
+        "a coroutine function of LiteLLM's",
+        "its calls are not seen, but for those that another function of LiteLLM's makes",
+        partial(calls.install, entry),
+    )
+
+
+def _attempts(entry: EntryPoint) -> Seam:
+    return Seam(
+        f"the attempts of {entry}",
+        "a function in a closure cell of LiteLLM's @client",
+        "a retried call counts as one, and an internal cancel is not retried",
+        partial(calls.install_attempts, entry),
+    )
 
 
 def install(tracker: Tracker) -> list[str]:
@@ -40,22 +98,16 @@ def install(tracker: Tracker) -> list[str]:
     _users.append(tracker)
     if len(_users) > 1:  # the seams are there
         return []
-    missing: list[str] = []
-    for seam in seams():
-        try:
-            _undo.extend(seam())
-        except SeamMissing as exc:
-            missing.append(str(exc))
-        except Exception as fault:  # noqa: BLE001 - a LiteLLM unlike any that is known: the rest goes on
-            missing.append(f"{seam}: {fault!r}")
+    missing = _registry.install(seams())
     if missing:
         warn(
-            "litellm %s is not quite as this package knows it; not watched: %s. Everything else "
-            "is. Look for a newer litellm-cancel-otel, or run `litellm-cancel-otel doctor`.",
+            "litellm %s is not quite as this package knows it. Look for a newer "
+            "litellm-cancel-otel, or run `litellm-cancel-otel doctor`. Everything is watched but "
+            "for:\n  %s",
             version("litellm"),
-            "; ".join(missing),
+            "\n  ".join(lines(missing)),
         )
-    return missing
+    return [str(one) for one in missing]
 
 
 def uninstall(tracker: Tracker) -> None:
@@ -65,8 +117,7 @@ def uninstall(tracker: Tracker) -> None:
     _users.remove(tracker)
     ACTIVE.remove(tracker)
     if not _users:
-        while _undo:
-            _undo.pop()()
+        _registry.uninstall()
 
 
 _CALLBACK_LISTS: Final = (

@@ -56,7 +56,7 @@ def install() -> list[Undo]:
     """Watch the Router's retries; raise SeamMissing where they are not as expected."""
     original = vars(Router).get(NAME)
     if not iscoroutinefunction(original):
-        raise SeamMissing(f"Router.{NAME} is not there: cancels in its backoff are not told")
+        raise SeamMissing("it is not there")
 
     @wraps(original)
     async def async_function_with_retries(self: Any, *args: Any, **kwargs: Any) -> Any:

@@ -48,9 +48,9 @@ def install(module: str, owner: str, name: str) -> list[Undo]:
         cls = getattr(importlib.import_module(module), owner)
         original = vars(cls)[name]
     except (ImportError, AttributeError, KeyError):
-        raise SeamMissing(f"{module}.{owner}.{name} is not there") from None
+        raise SeamMissing("it is not there") from None
     if not inspect.iscoroutinefunction(original):
-        raise SeamMissing(f"{module}.{owner}.{name} is not a coroutine function")
+        raise SeamMissing("it is not a coroutine function")
     return [replace(cls, name, _wrapped(original))]
 
 

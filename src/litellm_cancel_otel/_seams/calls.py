@@ -1,20 +1,16 @@
-"""LiteLLM's entry points: where each asynchronous call begins and ends, however early imported.
+"""What a call does: where it begins and ends, and each attempt of a retried one.
 
-An application may hold ``acompletion`` from long before the telemetry was created, so replacing
-``litellm.acompletion`` would miss it. The function object stays; its code is exchanged for a
-trampoline that awaits the original. Inside LiteLLM's ``@client`` decorator, one level further in,
-the decorated function is a closure cell: exchanging its content shows each attempt of a retried
-call, at a place from which LiteLLM's own error handling still acts on what comes out.
+A call begins and ends in the trampoline of the outermost of LiteLLM's functions. An attempt is one
+run of the function that ``@client`` decorates: LiteLLM's own error handling still acts on what
+comes out of it. Where a function is not decorated, the call is its one attempt.
 """
 
 import functools
-import importlib
-import inspect
 import sys
 from asyncio import CancelledError
-from collections.abc import Callable, Coroutine, Iterator
-from types import CodeType, FunctionType
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 from litellm import ModelResponse
 
@@ -23,141 +19,51 @@ from .._calls.call import Call
 from .._contract.records import Exit
 from .active import ACTIVE, CURRENT, call_in_progress, reset
 from .attempts import ATTEMPTS
+from .entry_points import EntryPoint, is_decorated
+from .exchange import (
+    TRAMPOLINE,
+    Original,
+    Watched,
+    decorated_cell,
+    exchange_code,
+    exchange_content,
+)
 from .facts import describe, is_retried, is_unguarded
 from .internal import mapped_error
+from .operations import Operation
 from .patching import SeamMissing, Undo
 from .streams import watch_result
-
-Original = Callable[..., Coroutine[Any, Any, Any]]
 
 _MODEL: type = type(ModelResponse)
 """The metaclass of what LiteLLM returns whole: no stream, and slow to ask whether it is one."""
 
 
-class EntryPoint(NamedTuple):
-    """An asynchronous function of LiteLLM's and the operation that it makes."""
-
-    module: str
-    name: str
-    operation: str
-    optional: bool = False
-    """Not there in every version that is supported."""
-    proxy: bool = False
-    """A part of the LiteLLM Proxy: watched where the process has loaded it, and only then."""
-
-
-ENTRY_POINTS = (
-    EntryPoint("litellm", "acompletion", "chat"),
-    EntryPoint("litellm", "atext_completion", "text_completion"),
-    EntryPoint("litellm", "aembedding", "embeddings"),
-    EntryPoint("litellm", "aresponses", "responses"),
-    EntryPoint("litellm", "anthropic_messages", "messages"),
-    EntryPoint("litellm", "aimage_generation", "image_generation"),
-    EntryPoint("litellm", "aimage_edit", "image_edit"),
-    EntryPoint("litellm", "aimage_variation", "image_variation"),
-    EntryPoint("litellm", "atranscription", "transcription"),
-    EntryPoint("litellm", "aspeech", "speech"),
-    EntryPoint("litellm", "amoderation", "moderation"),
-    EntryPoint("litellm", "arerank", "rerank"),
-    EntryPoint("litellm", "allm_passthrough_route", "pass_through"),
-    EntryPoint("litellm.google_genai.main", "agenerate_content", "generate_content", True),
-    EntryPoint("litellm.google_genai.main", "agenerate_content_stream", "generate_content", True),
-    EntryPoint(
-        "litellm.proxy.pass_through_endpoints.pass_through_endpoints",
-        "pass_through_request",
-        "pass_through",
-        proxy=True,
-    ),
-)
-
-
-def install(entry: EntryPoint) -> list[Undo]:
+def install(entry: EntryPoint) -> Iterator[Undo]:
     """Watch one entry point; raise SeamMissing where it is not as expected."""
-    if entry.proxy and entry.module not in sys.modules:
-        return []
     try:
-        public = getattr(importlib.import_module(entry.module), entry.name)
-    except (ImportError, AttributeError):
-        if entry.optional:
-            return []
-        raise SeamMissing(f"{entry.module}.{entry.name} is not there") from None
-    functions = list(_chain(public))
+        public = entry.public()
+    except (KeyError, AttributeError):
+        raise SeamMissing("it is not there") from None
+    functions = entry.functions()
     if not functions:
-        raise SeamMissing(f"{entry.module}.{entry.name} is not a coroutine function")
-    # The innermost is what @client decorates: LiteLLM's own code, reached through the cell.
-    outer = functions[:-1] or functions
-    undo = [_exchange_code(function, entry.operation) for function in outer]
-    cells = [cell for function in outer for cell in _decorated(function)]
-    undo += [_exchange_content(cell, entry.operation) for cell in cells]
-    return undo
+        raise SeamMissing(f"LiteLLM's coroutine function cannot be reached from {public!r}")
+    for function in functions:
+        last = function is functions[-1] and not is_decorated(function)
+        watch = _watched_alone if last else _watched
+        yield exchange_code(function, partial(watch, operation=entry.operation))
 
 
-def _chain(function: object) -> Iterator[FunctionType]:
-    """Yield the coroutine functions from the public one down to what it wraps."""
-    seen: set[int] = set()
-    while function is not None and id(function) not in seen:
-        seen.add(id(function))
-        if isinstance(function, FunctionType) and inspect.iscoroutinefunction(function):
-            yield function
-        function = getattr(function, "__wrapped__", None)
+def install_attempts(entry: EntryPoint) -> Iterator[Undo]:
+    """Watch the attempts of a decorated entry point; raise SeamMissing where that cannot be."""
+    cell = decorated_cell(entry.functions()[-1])
+    yield exchange_content(cell, partial(_attempt, operation=entry.operation))
 
 
-def _decorated(function: FunctionType) -> list[Any]:
-    names = function.__code__.co_freevars
-    return [
-        cell
-        for name, cell in zip(names, function.__closure__ or (), strict=True)
-        if name == "original_function"
-    ]
+def _watched_alone(original: Original, operation: Operation) -> Watched:
+    return _watched(_attempt(original, operation), operation)
 
 
-def _exchange_code(function: FunctionType, operation: str) -> Undo:
-    code, kwdefaults = function.__code__, function.__kwdefaults__
-    original = FunctionType(
-        code, function.__globals__, function.__name__, function.__defaults__, function.__closure__
-    )
-    original.__kwdefaults__ = kwdefaults
-    trampoline = _trampoline(code)
-    function.__code__ = trampoline
-    # A default of the function's own carries what the trampoline calls: LiteLLM's module
-    # globals, which its code would otherwise look names up in, stay as they are.
-    function.__kwdefaults__ = {_SLOT: _watched(original, operation)}
-
-    def undo() -> None:
-        if function.__code__ is trampoline:
-            function.__code__ = code
-            function.__kwdefaults__ = kwdefaults
-
-    return undo
-
-
-_SLOT = "_litellm_cancel_otel"
-
-TRAMPOLINE = "<litellm-cancel-otel>"
-"""The file that the trampolines' code says it is from."""
-
-
-def _trampoline(code: CodeType) -> CodeType:
-    """Return code that may stand in for another: same name, same closure cells."""
-    cells = code.co_freevars
-    source = "\n".join(
-        [
-            f"def outer({', '.join(cells)}):",
-            f"    async def entry(*args, {_SLOT}, **kwargs):",
-            *(f"        if False: {cell}" for cell in cells),  # makes it a cell, costs nothing
-            f"        return await {_SLOT}(args, kwargs)",
-        ]
-    )
-    module = compile(source, TRAMPOLINE, "exec")
-    outer = next(const for const in module.co_consts if isinstance(const, CodeType))
-    entry = next(const for const in outer.co_consts if isinstance(const, CodeType))
-    return entry.replace(co_name=code.co_name, co_qualname=code.co_qualname)
-
-
-Watched = Callable[[tuple[Any, ...], dict[str, Any]], Coroutine[Any, Any, Any]]
-
-
-def _watched(original: Original, operation: str) -> Watched:
+def _watched(original: Original, operation: Operation) -> Watched:
     async def watched(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         # LiteLLM's bridges make one call of another; the outermost is the one the user made.
         # With fallbacks it is the other way round: the outer call only tries one after another.
@@ -203,7 +109,7 @@ def _is_bridge() -> bool:
     return True
 
 
-def _begin(operation: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
+def _begin(operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
     tracker = ACTIVE.tracker
     if tracker is None:
         return None
@@ -251,19 +157,7 @@ def _returned(result: Any) -> Any:
         return result
 
 
-def _exchange_content(cell: Any, operation: str) -> Undo:
-    original = cell.cell_contents
-    attempt = _attempt(original, operation)
-    cell.cell_contents = attempt
-
-    def undo() -> None:
-        if cell.cell_contents is attempt:
-            cell.cell_contents = original
-
-    return undo
-
-
-def _attempt(original: Original, operation: str) -> Original:
+def _attempt(original: Original, operation: Operation) -> Original:
     @functools.wraps(original)
     async def attempt(*args: Any, **kwargs: Any) -> Any:
         call = _attempted(operation, args, kwargs)
@@ -285,7 +179,7 @@ def _attempt(original: Original, operation: str) -> Original:
     return attempt
 
 
-def _attempted(operation: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
+def _attempted(operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
     """Return the call that this attempt is part of; a retry after an internal cancel begins one."""
     call = CURRENT.get()
     if call is None or ACTIVE.tracker is None:

@@ -17,8 +17,10 @@ from .patching import SeamMissing, Undo, replace
 
 
 def install() -> list[Undo]:
-    """Hook in where a timeout expires."""
-    return [_watch_timeout(), *_watch_wait_for(), *_watch_scopes()]
+    """Hook in where a timeout of asyncio's expires; raise SeamMissing where that cannot be."""
+    if not hasattr(asyncio.Timeout, "_on_timeout"):
+        raise SeamMissing("it is not there")
+    return [_watch_timeout(), *_watch_wait_for()]
 
 
 def _now() -> float:
@@ -38,14 +40,15 @@ def _watch_timeout() -> Undo:
     return replace(asyncio.Timeout, "_on_timeout", _on_timeout)
 
 
-def _watch_scopes() -> list[Undo]:
+def install_scopes() -> list[Undo]:
+    """Hook in where a deadline of anyio's passes; raise SeamMissing where that cannot be."""
     try:
         from anyio._backends._asyncio import CancelScope
     except ImportError:  # nobody can have made a scope
         return []
     original = getattr(CancelScope, "_timeout", None)
     if original is None:
-        raise SeamMissing("anyio's CancelScope._timeout is not there")
+        raise SeamMissing("it is not there")
 
     def _timeout(self: CancelScope) -> None:
         before = self.cancel_called

@@ -8,6 +8,7 @@ import litellm
 
 from .._calls.upstream import Upstream
 from .._contract.records import CallFacts
+from .operations import Operation
 from .prices import output_price
 
 UNKNOWN = "unknown"
@@ -16,13 +17,26 @@ UNKNOWN = "unknown"
 class FromLiteLLM:
     """The description of a call, by what LiteLLM was asked and has found out by now."""
 
-    __slots__ = ("answer", "logging", "memory", "model", "operation", "provider", "stream")
+    __slots__ = (
+        *("answer", "logging", "memory", "model", "operation", "provider", "stream"),
+        "trusts_model",
+    )
 
-    def __init__(self, operation: str, model: object, provider: object, *, stream: bool) -> None:
+    def __init__(
+        self,
+        operation: str,
+        model: object,
+        provider: object,
+        *,
+        stream: bool,
+        trusts_model: bool = True,
+    ) -> None:
         self.operation = operation
         self.model = model
         self.provider = provider
         self.stream = stream
+        self.trusts_model = trusts_model
+        """LiteLLM's own word of the model counts: it takes the first argument for it, whatever."""
         self.logging: Any = None
         """LiteLLM's logging object of the call, where the provider's name ends up."""
         self.answer: object = None
@@ -71,21 +85,35 @@ class FromLiteLLM:
 
     def _asked(self, details: dict[str, Any]) -> tuple[str | None, str]:
         """Return model and provider, as LiteLLM has found them out by now."""
-        model = _text(details.get("model")) or _text(self.model)
         provider = _text(details.get("custom_llm_provider")) or _text(self.provider)
+        if not self.trusts_model:
+            model, found = _resolve(_text(self.model))
+            return model, provider or found
+        model = _text(details.get("model")) or _text(self.model)
         return _resolve(model) if provider is None else (model, provider)
 
     def _details(self) -> dict[str, Any]:
         return getattr(self.logging, "model_call_details", None) or {}
 
 
-def describe(operation: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> FromLiteLLM:
+def describe(operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> FromLiteLLM:
     """Return the description of a call from its arguments; no content is looked at."""
     model = kwargs.get("model")
-    if model is None and args:
-        model = args[0]
-    provider = kwargs.get("custom_llm_provider")
-    return FromLiteLLM(operation, model, provider, stream=kwargs.get("stream") is True)
+    provider = kwargs.get("custom_llm_provider") or kwargs.get("search_provider")
+    if args:
+        model = model or _argument(args, operation.model_at)
+        provider = provider or _argument(args, operation.provider_at)
+    return FromLiteLLM(
+        operation.name,
+        model,
+        provider or operation.provider,
+        stream=kwargs.get("stream") is True,
+        trusts_model=not args or operation.model_at == 0,
+    )
+
+
+def _argument(args: tuple[Any, ...], at: int | None) -> object:
+    return None if at is None or at >= len(args) else args[at]
 
 
 def logged_usage(logged: Any) -> tuple[str, int] | None:

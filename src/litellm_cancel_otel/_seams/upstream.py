@@ -7,7 +7,7 @@ Every HTTP client that LiteLLM uses for its providers sends through ``httpx.Asyn
 import asyncio
 import importlib
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache, wraps
 from typing import Any
 
@@ -19,10 +19,11 @@ from .patching import SeamMissing, Undo, replace
 LIBRARIES = ("httpx", "httpx2")
 
 
-def install() -> list[Undo]:
+def install() -> Iterator[Undo]:
     """Watch the HTTP libraries that are there; raise SeamMissing where one is not as expected."""
-    found = [name for name in LIBRARIES if importlib.util.find_spec(name) is not None]
-    return [_watch_send(importlib.import_module(name)) for name in found]
+    for name in LIBRARIES:
+        if importlib.util.find_spec(name) is not None:
+            yield _watch_send(importlib.import_module(name))
 
 
 def _watch_send(library: Any) -> Undo:
