@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 from opentelemetry import context as otel_context
 
@@ -14,13 +13,16 @@ from .._calls.description import Description
 from .._calls.request import REQUEST
 from .._calls.unguarded import UNGUARDED
 from .._calls.upstream import Upstream
+from .._contract.exits import follow_exit
 from .._contract.faults import Faults
 from .._contract.forks import follow_forks
-from .._contract.records import Ending, Outcome, Stuck
+from .._contract.records import Ending, Outcome, Source, Stuck
 from .._contract.settings import Settings
+from .._telemetry.before_export import BeforeExport
 from .._telemetry.instruments import Key
-from .._telemetry.recorder import LateClose, Recorder
+from .._telemetry.recorder import Recorder
 from .bell import Door
+from .endings import CloseNote, EndingNote, GiveUpNote, UsedNote
 from .guard import Guard
 from .notes import Notes
 from .watchdog import Watchdog
@@ -37,6 +39,7 @@ class Tracker:
         faults: Faults,
         clock: Callable[[], float],
         flush: Callable[[], object],
+        exports: BeforeExport,
         door: Door | None = None,
     ) -> None:
         self.recorder = recorder
@@ -56,12 +59,25 @@ class Tracker:
         self._began = 0.0
         recorder.instruments.disconnected = self._since_disconnect
         follow_forks(self)
+        follow_exit(self)
+        self._exports = exports
+        exports.do(self.settle)
+
+    def settle(self) -> None:
+        """Record what is noted."""
+        self.notes.settle()
+
+    def process_ends(self) -> None:
+        """Record what is noted, and what waits for a close that will not come."""
+        self.notes.at_once()
+        self.recorder.flush()
 
     def close(self) -> None:
         """Watch no stream any more."""
         if self.watchdog is not None:
             self.watchdog.close()
         self.notes.close()
+        self._exports.undo()
 
     def begin(self, description: Description, *, unguarded: bool = False) -> Call:
         """Return a new call, begun now, in the running task, context and request.
@@ -85,7 +101,7 @@ class Tracker:
         else:
             self.streams[call] = WatchedStream(call, key)
         self.recorder.instruments.opened(key)
-        self.notes.start()
+        self.notes.start()  # here, and not when the garbage collector drops it
 
     def driven(self, call: Call) -> None:
         """Take a stream that another task asks for chunks than before."""
@@ -144,15 +160,21 @@ class Tracker:
         if call.start < self._began:  # the parent process's, seen by a forked child's collector
             return
         stream = self._forget(call)
-        late = None
-        try:
-            first = None if stream is None else stream.first
-            late = self.recorder.record(ending, call.parent, first)
-        except Exception as fault:  # noqa: BLE001 - an exporter of the host's may raise: we clean up all the same
-            self.faults.note("recorder", fault)
+        note = EndingNote(self.recorder, ending, call.parent, None if stream is None else stream.first)
+        self._exports.follow()
+        self.notes.put_off(note)
+        if ending.verdict.source is Source.SHUTDOWN:  # a signal may end the process any moment
+            self.notes.settle()
         # A response that was read to its end is LiteLLM's to close, and may be about to be.
         if ending.upstream_open and ending.verdict.outcome is not Outcome.COMPLETED:
-            self._clean_up(call, late)
+            self._clean_up(call, note)
+
+    def used(self, call_id: str, output_tokens: int) -> None:
+        """Take LiteLLM's count of a whole answer's tokens, which it makes after the call's end."""
+        if self.notes.pending:  # that call's own end may be among them
+            self.notes.put_off(UsedNote(self.recorder, call_id, output_tokens))
+        else:
+            self.recorder.used(call_id, output_tokens)
 
     def lost(self, call: Call) -> None:
         """Clean up behind a call whose end could not be told."""
@@ -163,14 +185,14 @@ class Tracker:
         except Exception as fault:  # noqa: BLE001 - ours: nothing is left to try
             self.faults.note("call.lost", fault)
 
-    def _clean_up(self, call: Call, late: LateClose | None) -> None:
+    def _clean_up(self, call: Call, ending: EndingNote | None) -> None:
         upstream, loop = call.upstream, call.driving.loop
         if upstream is None or loop is None:
             return
-        if late is not None:
-            upstream.on_closed = lambda at: self.notes.leave(_LateNote(late, at))
+        if ending is not None:
+            upstream.on_closed = lambda at: self.notes.leave(CloseNote(ending, at))
         # A stream may be dropped in another thread, by the garbage collector.
-        in_loop = partial(self._after_end, loop, call, upstream, late)
+        in_loop = partial(self._after_end, loop, call, upstream, ending)
         if running_loop() is loop:
             in_loop()
         elif not loop.is_closed():
@@ -223,25 +245,16 @@ class Tracker:
         loop: asyncio.AbstractEventLoop,
         call: Call,
         upstream: Upstream,
-        late: LateClose | None,
+        ending: EndingNote | None,
     ) -> None:
         if upstream.is_read():
             # A task of LiteLLM's own reads on: the proxy bills what was generated for nobody.
             upstream.on_closed = None
-            if late is not None:
-                late.give_up()
+            if ending is not None:
+                self.notes.put_off(GiveUpNote(ending))
             return
-        if late is not None:
-            loop.call_later(self.settings.upstream_wait, late.give_up)
+        if ending is not None:
+            wait = self.settings.upstream_wait
+            loop.call_later(wait, self.notes.put_off, GiveUpNote(ending))
         if self.guard is not None:
             self.guard.close_upstream(call, upstream)
-
-
-class _LateNote(NamedTuple):
-    """A close that comes after its call's end; a coroutine that is destroyed may tell it too."""
-
-    late: LateClose
-    at: float
-
-    def settle(self) -> None:
-        self.late.closed(self.at)
