@@ -5,6 +5,7 @@ stopped before we have handed it our last. What waits for threads to end comes b
 """
 
 import atexit
+import signal
 import threading
 from typing import Final, Protocol
 from weakref import WeakSet
@@ -17,6 +18,17 @@ class Ending(Protocol):
 
     def process_ends(self) -> None:
         """Do it."""
+
+
+
+
+def told_to_end() -> bool:
+    """Return whether a server was told by a signal to stop, as uvicorn's handler notes.
+
+    It ends the process by the same signal then, which runs no exit handler.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    return getattr(getattr(handler, "__self__", None), "should_exit", False) is True
 
 
 _alive: Final[WeakSet[Ending]] = WeakSet()

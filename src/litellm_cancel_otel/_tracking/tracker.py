@@ -13,7 +13,7 @@ from .._calls.description import Description
 from .._calls.request import REQUEST
 from .._calls.unguarded import UNGUARDED
 from .._calls.upstream import Upstream
-from .._contract.exits import follow_exit
+from .._contract.exits import follow_exit, told_to_end
 from .._contract.faults import Faults
 from .._contract.forks import follow_forks
 from .._contract.records import Ending, Outcome, Source, Stuck
@@ -163,7 +163,7 @@ class Tracker:
         note = EndingNote(self.recorder, ending, call.parent, None if stream is None else stream.first)
         self._exports.follow()
         self.notes.put_off(note)
-        if ending.verdict.source is Source.SHUTDOWN:  # a signal may end the process any moment
+        if ending.verdict.source is Source.SHUTDOWN or told_to_end():
             self.notes.settle()
         # A response that was read to its end is LiteLLM's to close, and may be about to be.
         if ending.upstream_open and ending.verdict.outcome is not Outcome.COMPLETED:
