@@ -206,7 +206,8 @@ def told(open_streams: int, bare: list[Sides], ours: list[Sides]) -> Iterator[st
             continue
         without = statistics.median(side[name] for side in bare)
         more, ratio = with_it - without, with_it / without
-        yield f"| {open_streams:,} | {name} | {without:,.0f} | {with_it:,.0f} | {more:,.0f} | {ratio:.2f} |"
+        figures = f"{without:,.0f} | {with_it:,.0f} | {more:,.0f} | {ratio:.2f}"
+        yield f"| {open_streams:,} | {name} | {figures} |"
 
 
 async def main(most: int, rounds: int) -> None:

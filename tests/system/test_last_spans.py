@@ -1,4 +1,4 @@
-"""Whatever a process ends by, the spans of its last cancels arrive; each in a process of its own."""
+"""The spans of a process's last cancels arrive, whatever it ends by; each in its own process."""
 
 import os
 import re

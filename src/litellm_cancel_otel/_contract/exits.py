@@ -20,8 +20,6 @@ class Ending(Protocol):
         """Do it."""
 
 
-
-
 def told_to_end() -> bool:
     """Return whether a server was told by a signal to stop, as uvicorn's handler notes.
 
