@@ -1,14 +1,12 @@
 """A cancel is recorded outside of its loop: what is seen of it, and from where, stays the same."""
 
 import asyncio
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -25,6 +23,7 @@ from litellm_cancel_otel._calls.call import Call
 from litellm_cancel_otel._calls.description import Known
 from litellm_cancel_otel._contract import semconv as sc
 from litellm_cancel_otel._contract.records import CallFacts, Exit, Signal
+from support.bytecodes import Bytecodes
 from support.telemetry import Telemetry
 from support.ticking import FACTS, by_hand, opened
 
@@ -32,25 +31,6 @@ BUDGET = 1_400
 """Bytecodes of ours in the loop for one cancel; its span and measurements take some 6,000 more."""
 
 USER: ContextVar[str] = ContextVar("USER", default="nobody")
-
-
-class Bytecodes:
-    """Counts the bytecodes that this thread executes in the block."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def _trace(self, frame: FrameType, event: str, _: object) -> Any:
-        frame.f_trace_opcodes = True
-        self.count += event == "opcode"
-        return self._trace
-
-    def __enter__(self) -> "Bytecodes":
-        sys.settrace(self._trace)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        sys.settrace(None)
 
 
 def cancel(call: Call) -> None:

@@ -1,10 +1,12 @@
-"""Which async generators a task has begun: who holds its stream is found without a search."""
+"""Which async generators a task has begun, and which one runs a frame: without a search."""
 
 import asyncio
+from bisect import bisect_left
+from collections.abc import Iterator
 from inspect import CO_ASYNC_GENERATOR
 from types import AsyncGeneratorType, FrameType
 from typing import Any, Final
-from weakref import WeakKeyDictionary, ref
+from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
 from .tasks import running_task
 
@@ -15,31 +17,38 @@ Generator = AsyncGeneratorType[Any, Any]
 
 
 class Begun:
-    """The generators that one task has begun, and that are still alive; none is kept alive here."""
+    """The generators that one task has begun, numbered; none is kept alive here."""
 
-    __slots__ = ("_most", "_refs")
+    __slots__ = ("_most", "_refs", "count")
 
     def __init__(self) -> None:
-        self._refs: list[ref[Generator]] = []
+        self._refs: list[tuple[int, ref[Generator]]] = []
         self._most = _FEW
+        self.count = 0
+        """How many there have been."""
 
     def add(self, generator: Generator) -> None:
         """Take one that begins."""
         if len(self._refs) >= self._most:  # a task may live for long
-            self._refs = [one for one in self._refs if one() is not None]
+            self._refs = [one for one in self._refs if one[1]() is not None]
             self._most = 2 * len(self._refs) + _FEW
-        self._refs.append(ref(generator))
+        self._refs.append((self.count, ref(generator)))
+        self.count += 1
 
-    def alive(self) -> list[Generator]:
-        """Return those that are alive; it may be asked from any thread."""
-        return [found for one in self._refs if (found := one()) is not None]
+    def since(self, number: int) -> list[Generator]:
+        """Return those from a number on that are alive; it may be asked from any thread."""
+        refs = self._refs
+        later = refs[bisect_left(refs, number, key=lambda one: one[0]) :]
+        return [found for _, one in later if (found := one()) is not None]
 
 
 _of_tasks: "WeakKeyDictionary[asyncio.Task[object], Begun]" = WeakKeyDictionary()
+_by_frame: "WeakValueDictionary[int, Generator]" = WeakValueDictionary()
 
 
 def begins(generator: Generator) -> None:
     """Note that the running task begins a generator."""
+    _by_frame[id(generator.ag_frame)] = generator
     task = running_task()
     if task is not None:
         begun = _of_tasks.get(task)
@@ -53,14 +62,10 @@ def begun_by(task: "asyncio.Task[object]") -> Begun | None:
     return _of_tasks.get(task)
 
 
-def is_driven_by_others(frame: FrameType | None, known: list[Generator]) -> bool:
-    """Return whether a generator other than these runs the frame, or one that called it."""
-    mine: list[FrameType | None] | None = None
+def generators_that_run(frame: FrameType | None) -> Iterator[Generator | None]:
+    """Yield the generators that run a frame and its callers; None for one that was not noted."""
     while frame is not None:
         if frame.f_code.co_flags & CO_ASYNC_GENERATOR:
-            if mine is None:
-                mine = [one.ag_frame for one in known]
-            if frame not in mine:
-                return True
+            found = _by_frame.get(id(frame))
+            yield found if found is not None and found.ag_frame is frame else None
         frame = frame.f_back
-    return False

@@ -17,7 +17,6 @@ from .._asyncio.generators import (
     AsyncGenerator,
     Holders,
     consumers_of,
-    generators_of,
     held_by,
     is_suspended,
 )
@@ -30,7 +29,7 @@ from .._contract.faults import Faults
 from .._contract.records import Action
 from .._contract.settings import Settings
 from .closing import Closing
-from .holding import Holding
+from .holding import Holding, candidates
 from .turns import Turns
 
 _LOOK = 0.002
@@ -192,21 +191,12 @@ class Guard:
         self._orphans.setdefault(loop, set()).add(call)
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Close the orphans that nobody has taken over within the grace, consumers first.
-
-        Who holds one is looked for among what its own drivers have begun, so that it costs the same
-        however many others are open. Where that does not do, everything is looked at.
-        """
-        searched: list[Call] = []
-        for call in self._orphans.pop(loop, ()):
-            if _nobody_drives(call):
-                holding = self._holding(call)
-                if holding is None or holding.searched:
-                    searched.append(call)
-                else:
-                    self._turns.soon(loop, partial(self._close, loop, call, holding.consumers))
-        if searched:
-            self._look(loop, searched, iter(generators_of(loop)), {})
+        """Close the orphans that nobody has taken over within the grace, consumers first."""
+        orphans = [one for one in self._orphans.pop(loop, ()) if _nobody_drives(one)]
+        if orphans:
+            # What it costs depends on these streams' own generators alone, not on the others'.
+            generators = candidates(map(self._holding, orphans), loop)
+            self._look(loop, orphans, iter(generators), {})
 
     def _look(
         self,
@@ -226,21 +216,15 @@ class Guard:
                         return
         except Exception as fault:  # noqa: BLE001 - ours: what was found so far has to do
             self._faults.note("guard.look", fault)
-        held = partial(consumers_of, holders=holders)
         for call in orphans:
-            self._turns.soon(loop, partial(self._close, loop, call, held))
+            self._turns.soon(loop, partial(self._close, loop, call, holders))
 
-    def _close(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        call: Call,
-        consumers: Callable[[object], list[AsyncGenerator]],
-    ) -> None:
+    def _close(self, loop: asyncio.AbstractEventLoop, call: Call, holders: Holders) -> None:
         stream = None if call.stream is None else call.stream()
         if stream is not None and _nobody_drives(call) and call not in self.closing.calls:
             call.guarded()
             call.acted(Action.CLOSED_ORPHAN)
-            self.closing.stream(loop, call, stream, consumers(stream))
+            self.closing.stream(loop, call, stream, consumers_of(stream, holders))
 
     def _forget_closed_loops(self) -> None:
         for loop in [loop for loop in self._orphans if loop.is_closed()]:

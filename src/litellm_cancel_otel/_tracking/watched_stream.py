@@ -138,7 +138,7 @@ class WatchedStream:
         stream, loop = None if call.stream is None else call.stream(), call.driving.loop
         if stream is None or loop is None:
             return ()
-        held = self.holding.search(stream, loop)
+        held = self.holding.consumers(stream, loop)
         return tuple(place for generator in held for place in await_chain(generator))
 
     def is_cleared(self) -> None:
