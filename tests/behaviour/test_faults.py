@@ -279,7 +279,7 @@ class TestLogHandlerThatRaises:
             upstream.connection = Hangs()
             call = telemetry.tracker.begin(Known(FACTS))
             guard.close_upstream(call, upstream)
-            (closing,) = guard._closing
+            (closing,) = guard.closing.tasks
             await asyncio.wait([closing])
 
             assert closing.exception() is None

@@ -291,7 +291,7 @@ class TestLoop:
             asyncio.run(leave_an_orphan(wait=True))
             guard = telemetry.tracker.guard
             assert guard is not None
-            assert (guard._orphans, guard._to_do, guard._unreached) == ({}, {}, {})
+            assert (guard._orphans, guard._turns._to_do, guard._unreached) == ({}, {}, {})
 
 
 class TestDriver:

@@ -30,7 +30,7 @@ class Clock:
 @pytest.fixture
 def clock(telemetry: Telemetry) -> Clock:
     clock = Clock()
-    telemetry.tracker.clock = telemetry.tracker.recorder._clock = clock
+    telemetry.tracker.clock = telemetry.tracker.recorder.clock = clock
     return clock
 
 

@@ -257,6 +257,7 @@ class TestReadToItsEnd:
         recorder = telemetry.tracker.recorder
         for number in range(1000):
             ended(telemetry, Exit.RETURNED, CallFacts("chat", "openai", "m", True, str(number)))
+        telemetry.tracker.notes.settle()
         assert len(recorder._unsaid) == 256
 
         for number in range(1000):

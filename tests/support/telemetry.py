@@ -112,8 +112,8 @@ class Telemetry:
     async def settled(self) -> None:
         """Wait until nothing of the package's own is left to be done, and no span waits."""
         guard = self.tracker.guard
-        while guard is not None and guard._closing:
-            await asyncio.wait(set(guard._closing))
+        while guard is not None and guard.closing.tasks:
+            await asyncio.wait(set(guard.closing.tasks))
         await asyncio.sleep(0)
         self.callback.flush()
 

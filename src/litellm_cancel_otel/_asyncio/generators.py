@@ -6,7 +6,9 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable, Iterable, Iterator
 from types import AsyncGeneratorType
 from typing import Any
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary, WeakSet, ref
+
+from .begun import begins
 
 AsyncGenerator = AsyncGeneratorType[Any, Any]
 
@@ -75,31 +77,45 @@ _followed: "WeakKeyDictionary[AbstractEventLoop, WeakSet[AsyncGenerator]]" = Wea
 def follow_generators(loop: AbstractEventLoop) -> None:
     """See to it that the running loop's generators are known; call it in that loop's thread.
 
-    asyncio's own loops keep them in a set. uvloop keeps its set to itself, so that from here on
-    its generators are noted at their first step, as it does.
+    From here on each is noted at its first step, as the loop itself does: by the task that takes
+    the step and, where the loop keeps its own set to itself, as uvloop does, in one of ours.
     """
-    if hasattr(loop, "_asyncgens"):
-        return
-    known = _followed.setdefault(loop, WeakSet())
     first = sys.get_asyncgen_hooks().firstiter
     # Looked at each time: a loop that is run anew has put its own hook back.
-    if not isinstance(first, _Noting) or first.known is not known:
-        sys.set_asyncgen_hooks(firstiter=_Noting(known, first))
+    if not isinstance(first, _Noting) or first.loop() is not loop:
+        known = None if hasattr(loop, "_asyncgens") else _followed.setdefault(loop, WeakSet())
+        sys.set_asyncgen_hooks(firstiter=_Noting(loop, known, first))
+
+
+def unfollow_generators() -> None:
+    """Let the loop that runs in this thread, if there is one, note its generators by itself."""
+    first = sys.get_asyncgen_hooks().firstiter
+    if isinstance(first, _Noting):
+        sys.set_asyncgen_hooks(firstiter=first.before)
 
 
 class _Noting:
     """Notes a generator at its first step, before the loop does."""
 
     def __init__(
-        self, known: "WeakSet[AsyncGenerator]", first: Callable[[Any], Any] | None
+        self,
+        loop: AbstractEventLoop,
+        known: "WeakSet[AsyncGenerator] | None",
+        before: Callable[[Any], Any] | None,
     ) -> None:
-        self.known = known
-        self._first = first
+        self.loop = ref(loop)
+        self._known = known
+        self.before = before
 
     def __call__(self, generator: Any) -> None:
-        self.known.add(generator)
-        if self._first is not None:
-            self._first(generator)
+        try:
+            if self._known is not None:
+                self._known.add(generator)
+            begins(generator)
+        except Exception:  # noqa: BLE001 - ours: the host's generator begins all the same
+            pass
+        if self.before is not None:
+            self.before(generator)
 
 
 def generators_of(loop: AbstractEventLoop) -> list[AsyncGenerator]:

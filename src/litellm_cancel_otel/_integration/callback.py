@@ -15,6 +15,7 @@ from .._contract.faults import Faults
 from .._contract.records import StreamState
 from .._contract.settings import Settings
 from .._seams.facts import logged_usage
+from .._telemetry.before_export import BeforeExport
 from .._telemetry.instruments import Instruments
 from .._telemetry.pipeline import resolve
 from .._telemetry.recorder import Recorder
@@ -61,8 +62,11 @@ class CancelTelemetry(CustomLogger):
         if settings.top_socket is not None:
             self._feed = Feed(settings.top_socket, self._states, faults)
         self._clock = clock
+        exports = BeforeExport(
+            self._pipeline.tracer_provider, self._pipeline.meter_provider, faults
+        )
         self._tracker = Tracker(
-            self._recorder, settings, faults, clock, self._flush_last, self._feed
+            self._recorder, settings, faults, clock, self._flush_last, exports, self._feed
         )
         self.missing_seams = tuple(_seams.install(self._tracker))
         """What of the installed LiteLLM could not be hooked into, each with its reason."""
@@ -72,7 +76,7 @@ class CancelTelemetry(CustomLogger):
     ) -> None:
         """Take from LiteLLM's log of a call how long the answer was; nothing else is read."""
         if (usage := logged_usage(kwargs)) is not None:
-            self._recorder.used(*usage)
+            self._tracker.used(*usage)
 
     def _states(self) -> list[StreamState]:
         return snapshot(self._tracker, self._clock(), chains=True)

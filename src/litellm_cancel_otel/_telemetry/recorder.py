@@ -16,7 +16,7 @@ from .._contract import semconv as sc
 from .._contract.records import CallFacts, Ending, Outcome, Stuck, Times
 from .instruments import Instruments, Key
 from .spans import CallSpan, Spans
-from .timeline import NANOSECONDS, since_cancel, wall_clock
+from .timeline import NANOSECONDS, Clocks, since_cancel, wall_clock
 
 _UNSAID = 256
 """Answers that are remembered at the most until LiteLLM says how long they were."""
@@ -41,7 +41,7 @@ class Recorder:
         self.instruments = instruments
         self._spans = spans
         self._which = which
-        self._clock = clock
+        self.clock = clock
         self.contained = instruments.faults.contained("recorder")
         self._begin()
 
@@ -59,16 +59,21 @@ class Recorder:
         if self._which == "none":
             return None
         context = parent if parent is not None else Context()
-        now, now_ns = self._clock(), time.time_ns()
+        now, now_ns = self.clock(), time.time_ns()
         first = self._spans.stuck(facts, times, chunks, stuck, context, now, now_ns)
         return first if first is not None and first.is_valid else None
 
     def record(
-        self, ending: Ending, parent: Context | None, first: FirstSpan | None = None
+        self,
+        ending: Ending,
+        parent: Context | None,
+        first: FirstSpan | None = None,
+        clocks: Clocks | None = None,
     ) -> "LateClose | None":
         """Record a call's end; return who waits for the upstream's close, if it is open.
 
-        ``first`` is what ``stuck`` returned, where the call was.
+        ``first`` is what ``stuck`` returned, where the call was. ``clocks`` are those of when the
+        call ended, where it is recorded later.
         """
         verdict = ending.verdict
         answered = verdict.outcome is not Outcome.ERROR or ending.chunks > 0
@@ -82,7 +87,7 @@ class Recorder:
             self._wasted(key, ending, context)
             return None
         kind = _cancellation_type(ending, key) if cancelled else None
-        now, now_ns = self._clock(), time.time_ns()
+        now, now_ns = clocks or Clocks(self.clock(), time.time_ns())
         end_ns = wall_clock(ending.times.end, now, now_ns)
         span = None
         if first is not None and not self._is_in_trace(context):

@@ -1,8 +1,17 @@
 """What lies between a call's moments: durations for the metrics, wall-clock times for the span."""
 
+from typing import NamedTuple
+
 from .._contract.records import Times
 
 NANOSECONDS = 1_000_000_000
+
+
+class Clocks(NamedTuple):
+    """What both clocks say at one moment: a call's own, and the wall's in nanoseconds."""
+
+    now: float
+    now_ns: int
 
 
 def since_cancel(times: Times, moment: float | None) -> float | None:

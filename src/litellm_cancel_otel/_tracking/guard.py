@@ -8,19 +8,15 @@ its client is there; and whatever the application says it means to go on with.
 
 import asyncio
 import gc
-from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from functools import partial
 from time import perf_counter
-from typing import Any
 from weakref import ref
 
 from .._asyncio.generators import (
     AsyncGenerator,
     Holders,
     consumers_of,
-    generators_of,
     held_by,
     is_suspended,
 )
@@ -30,15 +26,14 @@ from .._calls.call import Call
 from .._calls.request import Application, Request, Response
 from .._calls.upstream import Upstream
 from .._contract.faults import Faults
-from .._contract.log import warn
-from .._contract.records import Action, Exit
+from .._contract.records import Action
 from .._contract.settings import Settings
-
-_A_TURN = 5
-"""What is stopped or closed in one turn of the loop, so that 1,000 at once hold nobody up."""
+from .closing import Closing
+from .holding import Holding, candidates
+from .turns import Turns
 
 _LOOK = 0.002
-"""Seconds that are spent in one turn of the loop on who holds what, for the same reason."""
+"""Seconds that are spent in one turn of the loop on who holds what, so that it holds nobody up."""
 
 _SETTLE = 0.005
 """Seconds that the frames of a driver that failed have to let go of their stream."""
@@ -56,25 +51,31 @@ _LOOK_AGAIN, _LOOK_SELDOM = 0.02, 1.0
 class Guard:
     """Watches the drivers of open streams and cleans up behind those that will not return."""
 
-    def __init__(self, settings: Settings, faults: Faults) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        faults: Faults,
+        holding: Callable[[Call], Holding | None],
+    ) -> None:
         self._settings = settings
         self._faults = faults
+        self._holding = holding
+        """Returns what is kept of the drivers of a call's stream."""
+        self._turns = Turns(faults)
+        self.closing = Closing(settings.close_timeout, faults)
         self._waiting: set[Call] = set()
         """Streams without a driver, in their grace."""
         self._unreached: dict[asyncio.AbstractEventLoop, list[Call]] = {}
         """Streams that may be out of everybody's reach."""
         self._collected = float("-inf")
         self._orphans: dict[asyncio.AbstractEventLoop, set[Call]] = {}
-        self._being_closed: set[Call] = set()
-        self._to_do: dict[asyncio.AbstractEventLoop, deque[Callable[[], None]]] = {}
-        self._closing: set[asyncio.Task[None]] = set()
 
     # Requests
 
     def disconnected(self, request: Request, loop: asyncio.AbstractEventLoop) -> None:
         """Give the server and its framework a grace to stop the request, then stop it."""
         grace = self._settings.disconnect_grace
-        loop.call_later(grace, self._soon, loop, partial(self._stop, request, grace))
+        loop.call_later(grace, self._turns.soon, loop, partial(self._stop, request, grace))
 
     def _stop(self, request: Request, grace: float) -> None:
         """Stop a request that waits for nothing but its gone client, or the provider for its sake.
@@ -100,7 +101,7 @@ class Guard:
             return
         if not waits_for_nothing_else(task, request.baseline, partial(_may_stop, request)):
             later = min(max(2 * grace, _LOOK_AGAIN), _LOOK_SELDOM)
-            loop.call_later(later, self._soon, loop, partial(self._stop, request, later))
+            loop.call_later(later, self._turns.soon, loop, partial(self._stop, request, later))
             return
         for call in left:
             call.guarded()
@@ -138,7 +139,7 @@ class Guard:
     def _wait(self, loop: asyncio.AbstractEventLoop, call: Call, seconds: float) -> None:
         # By a weak reference: a loop that ends before it is due keeps nothing alive.
         self._waiting.add(call)
-        loop.call_later(seconds, self._soon, loop, partial(self._due, ref(call)))
+        loop.call_later(seconds, self._turns.soon, loop, partial(self._due, ref(call)))
 
     def forget(self, call: Call) -> None:
         """Let go of a call that has ended."""
@@ -170,7 +171,7 @@ class Guard:
         self._collected = perf_counter()
         for call in orphans:
             if call.signs.drop is None:  # it can be reached: somebody may go on with it
-                call.guarded(call in self._being_closed)
+                call.guarded(call in self.closing.calls)
 
     def _due(self, waiting: "ref[Call]") -> None:
         call = waiting()
@@ -193,7 +194,9 @@ class Guard:
         """Close the orphans that nobody has taken over within the grace, consumers first."""
         orphans = [one for one in self._orphans.pop(loop, ()) if _nobody_drives(one)]
         if orphans:
-            self._look(loop, orphans, iter(generators_of(loop)), {})
+            # What it costs depends on these streams' own generators alone, not on the others'.
+            generators = candidates(map(self._holding, orphans), loop)
+            self._look(loop, orphans, iter(generators), {})
 
     def _look(
         self,
@@ -214,33 +217,19 @@ class Guard:
         except Exception as fault:  # noqa: BLE001 - ours: what was found so far has to do
             self._faults.note("guard.look", fault)
         for call in orphans:
-            self._soon(loop, partial(self._close_orphan, loop, call, holders))
+            self._turns.soon(loop, partial(self._close, loop, call, holders))
 
-    def _close_orphan(self, loop: asyncio.AbstractEventLoop, call: Call, holders: Holders) -> None:
-        stream = _stream(call)
-        if stream is not None and _nobody_drives(call) and call not in self._being_closed:
-            self._being_closed.add(call)
+    def _close(self, loop: asyncio.AbstractEventLoop, call: Call, holders: Holders) -> None:
+        stream = None if call.stream is None else call.stream()
+        if stream is not None and _nobody_drives(call) and call not in self.closing.calls:
             call.guarded()
             call.acted(Action.CLOSED_ORPHAN)
-            self._run(loop, self._close(call, stream, consumers_of(stream, holders)))
+            self.closing.stream(loop, call, stream, consumers_of(stream, holders))
 
-    async def _close(self, call: Call, stream: object, consumers: list[AsyncGenerator]) -> None:
-        try:
-            closing = _close_all(call, stream, consumers)
-            await self._bounded(closing, "guard.close", "closing an abandoned stream")
-        finally:
-            self._being_closed.discard(call)
-        call.end(Exit.CLOSED)
-
-    async def _bounded(self, closing: Awaitable[None], place: str, what: str) -> None:
-        """Await a close for as long as a close may take; whatever it raises ends here."""
-        try:
-            async with asyncio.timeout(self._settings.close_timeout):
-                await closing
-        except TimeoutError:
-            warn("%s took over %s s and was given up", what, self._settings.close_timeout)
-        except Exception as fault:  # noqa: BLE001 - the provider's side may fail in any way as it closes
-            self._faults.note(place, fault)
+    def _forget_closed_loops(self) -> None:
+        for loop in [loop for loop in self._orphans if loop.is_closed()]:
+            self._orphans.pop(loop, None)
+        self._turns.forget_closed()
 
     # Upstreams
 
@@ -248,49 +237,7 @@ class Guard:
         """Close a provider's response that its ended call has left open; in the call's loop."""
         loop = call.driving.loop
         if loop is not None and upstream.connection is not None:
-            self._run(loop, self._close_upstream(call, upstream))
-
-    async def _close_upstream(self, call: Call, upstream: Upstream) -> None:
-        if upstream.connection is None:
-            return
-        call.observer.acted(call, Action.CLOSED_UPSTREAM)
-        await self._bounded(upstream.close(), "upstream.close", "closing a provider's response")
-
-    # The loop
-
-    def _forget_closed_loops(self) -> None:
-        for kept in (self._orphans, self._to_do):
-            for loop in list(kept):
-                if loop.is_closed():
-                    kept.pop(loop, None)
-
-    def _soon(self, loop: asyncio.AbstractEventLoop, act: Callable[[], None]) -> None:
-        to_do = self._to_do.setdefault(loop, deque())
-        to_do.append(act)
-        if len(to_do) == 1:
-            loop.call_soon(self._take_turn, loop)
-
-    def _take_turn(self, loop: asyncio.AbstractEventLoop) -> None:
-        to_do = self._to_do[loop]
-        for _ in range(min(len(to_do), _A_TURN)):
-            try:
-                to_do[0]()
-            except Exception as fault:  # noqa: BLE001 - ours: the host's loop goes on
-                self._faults.note("guard.act", fault)
-            to_do.popleft()
-        if to_do:
-            loop.call_soon(self._take_turn, loop)
-        else:
-            del self._to_do[loop]
-
-    def _run(self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> None:
-        task = loop.create_task(work)
-        with suppress(AttributeError):  # a loop's own kind of task
-            # A loop that is stopped for good meanwhile has nothing to complain of: asyncio.gather
-            # says the same of its children.
-            task._log_destroy_pending = False  # type: ignore[attr-defined]
-        self._closing.add(task)  # the loop itself holds tasks but weakly
-        task.add_done_callback(self._closing.discard)
+            self.closing.upstream(loop, call, upstream)
 
 
 def _may_stop(request: Request, awaited: object) -> bool | None:
@@ -302,30 +249,3 @@ def _may_stop(request: Request, awaited: object) -> bool | None:
 def _nobody_drives(call: Call) -> bool:
     # One that was dropped already ends by that, though it may not have been told yet.
     return not call.ended and call.driving.done_at is not None and call.signs.drop is None
-
-
-def _stream(call: Call) -> object | None:
-    return None if call.stream is None else call.stream()
-
-
-async def _close_all(call: Call, stream: Any, consumers: list[AsyncGenerator]) -> None:
-    for generator in consumers:
-        if is_suspended(generator):  # it was; somebody may have resumed it since
-            await _aclose(generator)
-    if not call.ended:
-        await stream.aclose()  # a watched stream has one
-
-
-async def _aclose(generator: AsyncGenerator) -> None:
-    try:
-        await generator.aclose()
-    except RuntimeError:
-        pass  # it runs after all, or yields on its way out: its own affair, and asyncio's
-    except Exception as exc:  # noqa: BLE001 - the consumer's own finally raised
-        asyncio.get_running_loop().call_exception_handler(
-            {
-                "message": "an abandoned async generator raised while it was closed",
-                "exception": exc,
-                "asyncgen": generator,
-            }
-        )

@@ -4,7 +4,7 @@ from .._calls.call import Call, State
 from .._contract.records import Phase, StreamState
 from .._contract.semconv import provider_name
 from .tracker import Tracker
-from .watched_stream import WatchedStream, streams_of, where
+from .watched_stream import WatchedStream, streams_of
 
 
 def snapshot(tracker: Tracker, now: float, chains: bool = False) -> list[StreamState]:
@@ -30,7 +30,7 @@ def _state(call: Call, stream: WatchedStream, now: float, chains: bool) -> Strea
         call_id=facts.call_id,
         stuck=None if stuck is None else stuck.reason,
         stuck_for=0.0 if stuck is None else now - stuck.found,
-        chain=where(call) if chains and stuck is not None else (),
+        chain=stream.where() if chains and stuck is not None else (),
     )
 
 

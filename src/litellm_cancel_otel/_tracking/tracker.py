@@ -3,28 +3,31 @@
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 from opentelemetry import context as otel_context
 
-from .._asyncio.generators import follow_generators
+from .._asyncio.generators import follow_generators, unfollow_generators
 from .._asyncio.tasks import running_loop
 from .._calls.call import Call
 from .._calls.description import Description
 from .._calls.request import REQUEST
 from .._calls.unguarded import UNGUARDED
 from .._calls.upstream import Upstream
+from .._contract.exits import follow_exit, told_to_end
 from .._contract.faults import Faults
 from .._contract.forks import follow_forks
-from .._contract.records import Ending, Outcome, Stuck
+from .._contract.records import Ending, Outcome, Source, Stuck
 from .._contract.settings import Settings
+from .._telemetry.before_export import BeforeExport
 from .._telemetry.instruments import Key
-from .._telemetry.recorder import LateClose, Recorder
+from .._telemetry.recorder import Recorder
 from .bell import Door
+from .endings import CloseNote, EndingNote, GiveUpNote, UsedNote
 from .guard import Guard
+from .holding import Holding
 from .notes import Notes
 from .watchdog import Watchdog
-from .watched_stream import WatchedStream, streams_of
+from .watched_stream import WatchedStream
 
 
 class Tracker:
@@ -37,6 +40,7 @@ class Tracker:
         faults: Faults,
         clock: Callable[[], float],
         flush: Callable[[], object],
+        exports: BeforeExport,
         door: Door | None = None,
     ) -> None:
         self.recorder = recorder
@@ -45,23 +49,39 @@ class Tracker:
         self.clock = clock
         self.flush = flush
         """Exports what was recorded; it may block, for 2 seconds at most."""
-        self.guard = Guard(settings, faults) if settings.guard else None
+        self.guard = self._new_guard()
         self.checkpoint_interval = settings.checkpoint_interval if settings.guard else 0.0
         self.cancel_messages = settings.cancel_messages
         self.streams: dict[Call, WatchedStream] = {}
         """The streams that have not ended."""
+        self._gone: dict[Key, dict[Call, float]] = {}
+        """Of those, the streams whose client has gone, and when."""
         self._door = door
         self.watchdog = self._new_watchdog()
         self.notes = Notes(faults)
         self._began = 0.0
         recorder.instruments.disconnected = self._since_disconnect
         follow_forks(self)
+        follow_exit(self)
+        self._exports = exports
+        exports.do(self.settle)
+
+    def settle(self) -> None:
+        """Record what is noted."""
+        self.notes.settle()
+
+    def process_ends(self) -> None:
+        """Record what is noted, and what waits for a close that will not come."""
+        self.notes.at_once()
+        self.recorder.flush()
 
     def close(self) -> None:
         """Watch no stream any more."""
         if self.watchdog is not None:
             self.watchdog.close()
         self.notes.close()
+        self._exports.undo()
+        unfollow_generators()
 
     def begin(self, description: Description, *, unguarded: bool = False) -> Call:
         """Return a new call, begun now, in the running task, context and request.
@@ -85,23 +105,35 @@ class Tracker:
         else:
             self.streams[call] = WatchedStream(call, key)
         self.recorder.instruments.opened(key)
-        self.notes.start()
+        self._is_gone(call)  # before it had a stream
+        self.notes.start()  # here, and not when the garbage collector drops it
 
     def driven(self, call: Call) -> None:
         """Take a stream that another task asks for chunks than before."""
-        loop = call.driving.loop
-        if self.guard is not None and call.driving.task is not None and loop is not None:
+        task, loop = call.driving.task, call.driving.loop
+        stream = self.streams.get(call)
+        if task is not None and loop is not None and stream is not None:
             follow_generators(loop)
+            stream.holding.driven_by(task)
 
     def driver_done(self, call: Call) -> None:
         """Take a stream that has not ended and whose driver has."""
+        stream = self.streams.get(call)
+        if stream is not None:
+            stream.holding.driver_done()
         self._changed(call)
         if self.guard is not None:
             self.guard.driver_done(call)
 
     def disconnected(self, call: Call) -> None:
         """Take a call whose client has gone."""
+        self._is_gone(call)
         self._changed(call)
+
+    def _is_gone(self, call: Call) -> None:
+        stream, sign = self.streams.get(call), call.signs.disconnect
+        if stream is not None and sign is not None:
+            self._gone.setdefault(stream.key, {})[call] = sign.at
 
     def dropped(self, call: Call) -> None:
         """Take a call that nobody refers to any more; the garbage collector may be what tells."""
@@ -144,15 +176,23 @@ class Tracker:
         if call.start < self._began:  # the parent process's, seen by a forked child's collector
             return
         stream = self._forget(call)
-        late = None
-        try:
-            first = None if stream is None else stream.first
-            late = self.recorder.record(ending, call.parent, first)
-        except Exception as fault:  # noqa: BLE001 - an exporter of the host's may raise: we clean up all the same
-            self.faults.note("recorder", fault)
+        note = EndingNote(
+            self.recorder, ending, call.parent, None if stream is None else stream.first
+        )
+        self._exports.follow()
+        self.notes.put_off(note)
+        if ending.verdict.source is Source.SHUTDOWN or told_to_end():
+            self.notes.settle()
         # A response that was read to its end is LiteLLM's to close, and may be about to be.
         if ending.upstream_open and ending.verdict.outcome is not Outcome.COMPLETED:
-            self._clean_up(call, late)
+            self._clean_up(call, note)
+
+    def used(self, call_id: str, output_tokens: int) -> None:
+        """Take LiteLLM's count of a whole answer's tokens, which it makes after the call's end."""
+        if self.notes.pending:  # that call's own end may be among them
+            self.notes.put_off(UsedNote(self.recorder, call_id, output_tokens))
+        else:
+            self.recorder.used(call_id, output_tokens)
 
     def lost(self, call: Call) -> None:
         """Clean up behind a call whose end could not be told."""
@@ -163,14 +203,14 @@ class Tracker:
         except Exception as fault:  # noqa: BLE001 - ours: nothing is left to try
             self.faults.note("call.lost", fault)
 
-    def _clean_up(self, call: Call, late: LateClose | None) -> None:
+    def _clean_up(self, call: Call, ending: EndingNote | None) -> None:
         upstream, loop = call.upstream, call.driving.loop
         if upstream is None or loop is None:
             return
-        if late is not None:
-            upstream.on_closed = lambda at: self.notes.leave(_LateNote(late, at))
+        if ending is not None:
+            upstream.on_closed = lambda at: self.notes.leave(CloseNote(ending, at))
         # A stream may be dropped in another thread, by the garbage collector.
-        in_loop = partial(self._after_end, loop, call, upstream, late)
+        in_loop = partial(self._after_end, loop, call, upstream, ending)
         if running_loop() is loop:
             in_loop()
         elif not loop.is_closed():
@@ -188,16 +228,25 @@ class Tracker:
         stream = self.streams.pop(call, None)
         if stream is not None:
             stream.ended()
+            if call.signs.disconnect is not None:
+                self._gone.get(stream.key, {}).pop(call, None)
             self.recorder.instruments.closed(stream.key)
         if self.guard is not None:
             self.guard.forget(call)
         return stream
 
     def _since_disconnect(self) -> list[tuple[Key, float]]:
-        """Return for each stream whose client has gone the seconds since then."""
+        """Return the seconds since the first client went whose stream is still open; else 0."""
         now = self.clock()
-        gone = [(stream.key, call.signs.disconnect) for call, stream in streams_of(self.streams)]
-        return [(key, now - sign.at) for key, sign in gone if sign is not None]
+        # One step of the interpreter each, which no other thread comes in between: 15 ns a stream.
+        return [(key, now - min(gone.values(), default=now)) for key, gone in [*self._gone.items()]]
+
+    def _new_guard(self) -> Guard | None:
+        return Guard(self.settings, self.faults, self._holding) if self.settings.guard else None
+
+    def _holding(self, call: Call) -> Holding | None:
+        stream = self.streams.get(call)
+        return None if stream is None else stream.holding
 
     def _new_watchdog(self) -> Watchdog | None:
         if not self.settings.watchdog:
@@ -210,9 +259,10 @@ class Tracker:
         """Begin anew in a forked child: its parent goes on with the calls of before."""
         self._began = self.clock()
         self.streams = {}
+        self._gone = {}
         self.faults.counts.clear()
         self.recorder.forked()
-        self.guard = Guard(self.settings, self.faults) if self.settings.guard else None
+        self.guard = self._new_guard()
         self.notes = Notes(self.faults)
         if self.watchdog is not None:
             self.watchdog.forked()
@@ -223,25 +273,16 @@ class Tracker:
         loop: asyncio.AbstractEventLoop,
         call: Call,
         upstream: Upstream,
-        late: LateClose | None,
+        ending: EndingNote | None,
     ) -> None:
         if upstream.is_read():
             # A task of LiteLLM's own reads on: the proxy bills what was generated for nobody.
             upstream.on_closed = None
-            if late is not None:
-                late.give_up()
+            if ending is not None:
+                self.notes.put_off(GiveUpNote(ending))
             return
-        if late is not None:
-            loop.call_later(self.settings.upstream_wait, late.give_up)
+        if ending is not None:
+            wait = self.settings.upstream_wait
+            loop.call_later(wait, self.notes.put_off, GiveUpNote(ending))
         if self.guard is not None:
             self.guard.close_upstream(call, upstream)
-
-
-class _LateNote(NamedTuple):
-    """A close that comes after its call's end; a coroutine that is destroyed may tell it too."""
-
-    late: LateClose
-    at: float
-
-    def settle(self) -> None:
-        self.late.closed(self.at)

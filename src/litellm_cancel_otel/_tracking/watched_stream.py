@@ -1,23 +1,21 @@
 """One open stream as the tracker keeps it, and what a look at it finds."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
 from .._asyncio.await_chain import await_chain
-from .._asyncio.generators import consumers_of, generators_of, holders_of
 from .._asyncio.loop_lag import BLOCKED
 from .._calls.call import Call
 from .._contract.records import CallFacts, Place, Stuck
 from .._telemetry.instruments import Key
 from .._telemetry.recorder import FirstSpan
+from .holding import Holding
 from .overdue import Look, Patience, Seen, look
 
 _REMEMBERED: Final = 8
 """The times a stream was stuck that its last span tells of, the latest ones."""
-
-T = TypeVar("T")
 
 
 class Watcher(Protocol):
@@ -40,6 +38,7 @@ class WatchedStream:
         "facts",
         "first",
         "found",
+        "holding",
         "key",
         "logged",
         "loop",
@@ -80,6 +79,8 @@ class WatchedStream:
         """The span that says so while it lasts."""
         self.logged = False
         """The log says that it is stuck."""
+        self.holding = Holding()
+        """Who holds it, once its drivers are done."""
 
     def __repr__(self) -> str:
         state = "open" if self.stuck is None else f"stuck: {self.stuck.reason}"
@@ -123,10 +124,22 @@ class WatchedStream:
         if call is None or stuck is None:
             return None
         since = call.progress.last_chunk or call.start
-        explained = replace(stuck, chain=where(call), loop_lag=self.blocked(since, stuck.found))
+        explained = replace(stuck, chain=self.where(), loop_lag=self.blocked(since, stuck.found))
         self.stuck, self.found = explained, (*self.found[:-1], explained)
         self.facts = call.facts()
         return explained
+
+    def where(self) -> tuple[Place, ...]:
+        """Return what it waits for; where nobody drives it, who holds it. From any thread."""
+        call = self.call
+        driver = None if call is None else call.driving.task
+        if call is None or driver is not None:
+            return () if driver is None else await_chain(driver)
+        stream, loop = None if call.stream is None else call.stream(), call.driving.loop
+        if stream is None or loop is None:
+            return ()
+        held = self.holding.consumers(stream, loop)
+        return tuple(place for generator in held for place in await_chain(generator))
 
     def is_cleared(self) -> None:
         """Note that it is no longer stuck."""
@@ -136,27 +149,11 @@ class WatchedStream:
 
 def streams_of(streams: Mapping[Call, WatchedStream]) -> list[tuple[Call, WatchedStream]]:
     """Return the streams that are open, from any thread."""
-    return _unchanging(lambda: list(streams.items()))
-
-
-def _unchanging(copy: Callable[[], list[T]]) -> list[T]:
     while True:
         try:
-            return copy()
+            return list(streams.items())
         except RuntimeError:  # another thread put something in, or took it out, as it was copied
             continue
-
-
-def where(call: Call) -> tuple[Place, ...]:
-    """Return what a stream waits for; where nobody drives it, who holds it."""
-    driver, loop = call.driving.task, call.driving.loop
-    if driver is not None:
-        return await_chain(driver)
-    stream = None if call.stream is None else call.stream()
-    if stream is None or loop is None:
-        return ()
-    held = consumers_of(stream, holders_of(_unchanging(lambda: generators_of(loop))))
-    return tuple(place for generator in held for place in await_chain(generator))
 
 
 def seen(call: Call) -> Seen:
