@@ -13,12 +13,12 @@ import time
 import tracemalloc
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 from typing import Any
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 import litellm
+from counting import bytecodes_of
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
@@ -56,26 +56,6 @@ def watched(on: bool) -> Iterator[None]:
         yield
 
 
-class Bytecodes:
-    """Counts the bytecodes that this thread executes in the block."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def _trace(self, frame: FrameType, event: str, _: object) -> Any:
-        frame.f_trace_opcodes = True
-        if event == "opcode":
-            self.count += 1
-        return self._trace
-
-    def __enter__(self) -> "Bytecodes":
-        sys.settrace(self._trace)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        sys.settrace(None)
-
-
 async def call(kwargs: dict[str, Any]) -> None:
     """Make one call that is not streamed."""
     await litellm.acompletion(messages=MESSAGES, **kwargs)
@@ -92,13 +72,6 @@ async def drain(opened: Any) -> int:
     async for _ in opened:
         chunks += 1
     return chunks
-
-
-async def bytecodes_of(work: Callable[[], Awaitable[Any]]) -> tuple[int, Any]:
-    """Return the bytecodes of one piece of work and what it returned."""
-    with Bytecodes() as counted:
-        result = await work()
-    return counted.count, result
 
 
 async def seconds_of(work: Callable[[], Awaitable[Any]]) -> tuple[float, Any]:
