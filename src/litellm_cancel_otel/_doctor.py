@@ -13,6 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from ._appcheck import command as _appcheck
+
 HELP = "say what is installed, which settings hold, where telemetry goes, and what is wrong"
 
 PACKAGES: Final = (
@@ -32,12 +34,15 @@ PATIENCE: Final = 2.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("--json", action="store_true", help="one JSON document for a machine")
+    _appcheck.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Look, and say what was found; 0 when all is well."""
     # LiteLLM would fetch its table of prices.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    if args.app is not None:
+        return _appcheck.run(args)
     findings = examine()
     print(json.dumps(findings.document(), indent=2) if args.json else "\n".join(findings.lines()))
     return 1 if findings.problems else 0
