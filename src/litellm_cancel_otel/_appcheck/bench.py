@@ -36,7 +36,7 @@ class Bench:
         provider.plain = Script()
 
     async def probe(self, request: Request) -> None:
-        """Call a route and read its answer; raise Problem where it does not stream a LiteLLM call."""
+        """Call a route and read its answer; raise Problem where no LiteLLM call is streamed."""
         self._provider.script = Script(chunks=3)
         calls, refused = len(self._provider.exchanges), len(self._provider.refused)
         raised = len(self.told.raised)
@@ -62,7 +62,8 @@ class Bench:
             )
         why = f": {self.told.raised[-1]}" if len(self.told.raised) > raised else ""
         if head.status_code != 200:
-            raise Problem(f"{request.route} answers {head.status_code}{_advice(head.status_code, why)}")
+            advice = _advice(head.status_code, why)
+            raise Problem(f"{request.route} answers {head.status_code}{advice}")
         if broken:
             raise Problem(f"{request.route} breaks its answer off{why}")
         if with_length:
@@ -75,7 +76,7 @@ class Bench:
         lefts = []
         for way in ways:
             tries = [await self.leave(request, way)]
-            while len(tries) < TRIES and any(tries[-1].problems(within)):
+            while len(tries) < TRIES and tries[-1].seen and any(tries[-1].problems(within)):
                 tries.append(await self.leave(request, way))
             lefts.append(min(tries, key=lambda left: left.lateness))
         return Checked(request.route, self.middleware_of(request), tuple(lefts))
@@ -119,7 +120,7 @@ class Bench:
                 exchange = await self._provider.next_exchange(PATIENCE)
                 if exchange.stream and exchange in self._provider.exchanges[run.calls :]:
                     return exchange
-        raise Problem(f"{request.route} makes no streamed LiteLLM call this time")
+        raise Problem(f"{request.route} calls no more: earlier clients have left it busy")
 
     async def _observe(self, run: _Run) -> dict[str, Any]:
         """Wait until all is over, or the window closes; return the state then."""

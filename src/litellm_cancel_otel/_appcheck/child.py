@@ -1,7 +1,7 @@
 """The application's own process: ``python -m ….child LISTENING CONTROL FAKE APP as-is``.
 
-``LISTENING`` is the socket that it serves at, ``CONTROL`` the one at which it tells, one JSON object
-a line. The process ends when the other side of ``CONTROL`` is closed.
+``LISTENING`` is the socket that it serves at, ``CONTROL`` the one at which it tells, one JSON
+object a line. The process ends when the other side of ``CONTROL`` is closed.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ from contextlib import suppress
 from typing import Any, Final
 
 from .problem import Problem, one_line
+from .redirect import Redirect
 
 PATIENCE: Final = 5.0
 """Seconds that an orderly end may take."""
+
+_ADVICE: Final = "name it as uvicorn takes it, module:app, in the folder that has the module"
 
 
 class _Control:
@@ -55,11 +58,11 @@ def main(listening: str, control: str, fake: str, path: str, package: str) -> No
 def _serve(
     listening: socket.socket, talking: _Control, fake: str, path: str, package: bool
 ) -> None:
-    from .host import Host  # only now: it imports LiteLLM and what may be missing
-    from .redirect import Redirect
-
     redirect = Redirect(fake)
-    host = Host(_application(path), talking.tell, package=package)
+    application = _application(path)
+    from .host import Host  # only now: the application says how LiteLLM is loaded
+
+    host = Host(application, talking.tell, package=package)
     threading.Thread(target=talking.listen, args=[host], daemon=True).start()
     asyncio.run(host.serve(listening))
     redirect.close()
@@ -72,9 +75,8 @@ def _application(path: str) -> Any:
     try:
         found = import_from_string(path)
     except ImportFromStringError as exc:
-        where = "run it in the folder of the module, or set PYTHONPATH"
-        raise Problem(f"{one_line(exc).rstrip('.')}: {where}") from None
-    except BaseException as exc:
+        raise Problem(f"{one_line(exc).rstrip('.')}: {_ADVICE}") from None
+    except (Exception, SystemExit) as exc:  # noqa: BLE001 - the application's own: it is told
         what = one_line(f"{type(exc).__name__}: {exc}")
         raise Problem(f"{path} does not import: {what}") from None
     if not callable(found):

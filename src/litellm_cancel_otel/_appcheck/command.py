@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check the application; 0 when every route is within its limits, 2 when none can be checked."""
+    """Check the application; 0: every route is within its limits, 2: it cannot be checked."""
     from .check import check  # only now: it imports LiteLLM, and what not everybody has installed
 
     try:

@@ -10,7 +10,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from typing import IO, Final
 
 from .environment import for_process
@@ -50,7 +50,8 @@ def listen_at(port: int) -> socket.socket:
         listening = socket.create_server(("127.0.0.1", port))
     except OSError as exc:
         why = exc.strerror or exc
-        raise Problem(f"port {port} cannot be used ({why}): leave --port out for a free one") from None
+        advice = "leave --port out for a free one"
+        raise Problem(f"port {port} cannot be used ({why}): {advice}") from None
     # What a connection sends is kept in little room: a client that stops reading is felt soon.
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
     return listening
@@ -61,8 +62,12 @@ async def in_process(
     path: str, fake: str, port: int, *, package: bool
 ) -> AsyncIterator[ProcessApplication]:
     """Serve ``module:attribute`` before the fake provider at an address."""
-    mine, other = socket.socketpair()
-    with closing(other), listen_at(port) as listening, tempfile.TemporaryFile() as output:
+    with (
+        listen_at(port) as listening,
+        tempfile.TemporaryFile() as output,
+        ExitStack() as sockets,
+    ):
+        mine, other = map(sockets.enter_context, socket.socketpair())
         address = listening.getsockname()
         lines, control = await asyncio.open_unix_connection(sock=mine, limit=2**24)
         process = await asyncio.create_subprocess_exec(

@@ -28,7 +28,7 @@ class Left:
     def problems(self, within: float) -> Iterator[str]:
         """Yield what is not as it should be."""
         if not self.seen:
-            yield "its LiteLLM call is synchronous and nothing can stop it: await litellm.acompletion"
+            yield "its LiteLLM call is synchronous, and nothing stops it: use litellm.acompletion"
         elif self.finally_after is None:
             yield "the finally did not run"
         elif self.finally_after > within:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
+import sys
 from contextlib import ExitStack
 from functools import wraps
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from .._seams.active import CURRENT
-from .._seams.patching import Undo, replace
-from .._seams.upstream import LIBRARIES
+_LIBRARIES: Final = ("httpx", "httpx2")
+_SEAMS: Final = f"{__package__.rpartition('.')[0]}._seams.active"
+"""Looked up, not imported: LiteLLM would be loaded with it, before the application says how."""
 
 _OPENAI: Final = (
     *("chat/completions", "completions", "responses", "embeddings", "moderations"),
@@ -32,51 +33,62 @@ _KNOWN: Final = re.compile(
 
 
 class Redirect:
-    """Sends every provider's request to the fake at an address, from its creation to ``close()``."""
+    """Sends every provider's request to the fake at an address, until ``close()``."""
 
     def __init__(self, base_url: str) -> None:
         self._port = urlsplit(base_url).port
         self._open = True
         self._undo = ExitStack()
-        for name in LIBRARIES:
+        for name in _LIBRARIES:
             if importlib.util.find_spec(name) is not None:
                 library = importlib.import_module(name)
-                self._undo.callback(self._watch_async(library.AsyncClient))
-                self._undo.callback(self._watch_sync(library.Client))
+                self._patch(library.AsyncClient, self._turned_async(library.AsyncClient.send))
+                self._patch(library.Client, self._turned(library.Client.send))
 
     def close(self) -> None:
         """Put everything back; what somebody has patched over only passes on from now."""
         self._open = False
         self._undo.close()
 
-    def _watch_async(self, client: Any) -> Undo:
-        original = client.send
+    def _patch(self, client: Any, send: Any) -> None:
+        original, client.send = client.send, send
 
+        def undo() -> None:
+            if client.send is send:
+                client.send = original
+
+        self._undo.callback(undo)
+
+    def _turned_async(self, original: Any) -> Any:
         @wraps(original)
         async def send(client: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
             self._turn(request)
             return await original(client, request, *args, **kwargs)
 
-        return replace(client, "send", send)
+        return send
 
-    def _watch_sync(self, client: Any) -> Undo:
-        original = client.send
-
+    def _turned(self, original: Any) -> Any:
         @wraps(original)
         def send(client: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
             self._turn(request)
             return original(client, request, *args, **kwargs)
 
-        return replace(client, "send", send)
+        return send
 
     def _turn(self, request: Any) -> None:
         raw: bytes = request.url.raw_path
         path, mark, query = raw.decode("ascii").partition("?")
         known = _KNOWN.search(path) if request.method == "POST" else None
-        if not self._open or (known is None and CURRENT.get() is None):
+        if not self._open or (known is None and not _in_call()):
             return  # the application's own affair
         target = (known[0] if known else path) + mark + query
         request.url = request.url.copy_with(
             scheme="http", host="127.0.0.1", port=self._port, raw_path=target.encode("ascii")
         )
         request.headers["host"] = f"127.0.0.1:{self._port}"
+
+
+def _in_call() -> bool:
+    """Return whether this is part of a LiteLLM call that is watched."""
+    seams = sys.modules.get(_SEAMS)
+    return seams is not None and seams.CURRENT.get() is not None

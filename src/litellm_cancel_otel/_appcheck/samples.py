@@ -77,7 +77,7 @@ def _sample(document: Json, schema: Json, name: str, deep: int = 0) -> Any:
 
 
 def _object(document: Json, schema: Json, deep: int) -> dict[str, Any]:
-    if deep > _DEEP:
+    if deep > 2 * _DEEP:  # a list of these would have ended before: nothing fits such a schema
         return {}
     required = schema.get("required", ())
     return {

@@ -18,7 +18,7 @@ FULL: Final = 10.0
 """Seconds in which what is between the application and a client that does not read has filled."""
 DEADLINE: Final = 0.5
 """Seconds that a client with a deadline waits."""
-MANY: Final = 20_000
+MANY: Final = 5_000
 """Chunks that fill everything between the application and a client that does not read."""
 
 
