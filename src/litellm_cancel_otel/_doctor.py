@@ -8,11 +8,15 @@ import logging
 import os
 import platform
 import socket
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 from urllib.parse import urlsplit
+
+from ._appcheck import command as _appcheck
+from ._appcheck.installed import unusable_litellm
 
 HELP = "say what is installed, which settings hold, where telemetry goes, and what is wrong"
 
@@ -24,7 +28,6 @@ PACKAGES: Final = (
     "opentelemetry-sdk",
     "opentelemetry-exporter-otlp",
 )
-OLDEST_LITELLM: Final = (1, 72, 2)
 SIGNALS: Final = ("traces", "metrics")
 PATIENCE: Final = 2.0
 """Seconds to wait for a collector to take the connection."""
@@ -33,12 +36,18 @@ PATIENCE: Final = 2.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("--json", action="store_true", help="one JSON document for a machine")
+    _appcheck.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Look, and say what was found; 0 when all is well."""
     # LiteLLM would fetch its table of prices.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    if (why := unusable_litellm()) is not None:
+        print(why, file=sys.stderr)
+        return 2
+    if args.app is not None:
+        return _appcheck.run(args)
     findings = examine()
     print(json.dumps(findings.document(), indent=2) if args.json else "\n".join(findings.lines()))
     return 1 if findings.problems else 0
@@ -97,14 +106,6 @@ def _look_at_versions(findings: Findings) -> None:
         except PackageNotFoundError:
             findings.versions[package] = "not installed"
             findings.problems.append(f"{package} is not installed: pip install {package}")
-    litellm = findings.versions["litellm"]
-    known = tuple(int(part) for part in litellm.split(".")[:3] if part.isdecimal())
-    if len(known) == len(OLDEST_LITELLM) and known < OLDEST_LITELLM:
-        oldest = ".".join(map(str, OLDEST_LITELLM))
-        findings.problems.append(
-            f"litellm {litellm} is older than any that is supported: "
-            f"pip install 'litellm>={oldest}'"
-        )
 
 
 def _look_at_seams(findings: Findings) -> None:

@@ -25,11 +25,11 @@ KNOW = {
     "litellm": {"_seams", "errors", "provider", "_integration", "_demo", "_doctor"},
     "opentelemetry": {
         *("_calls", "_telemetry", "_tracking", "_integration"),
-        *("_demo", "_doctor", "_dashboards", "_cli"),
+        *("_demo", "_appcheck", "pytest_plugin", "_doctor", "_dashboards", "_cli"),
     },
     "asyncio": {
         *("_asyncio", "_calls", "_tracking", "errors", "handling", "_seams", "_integration"),
-        *("_demo", "_top", "_doctor"),
+        *("_demo", "_appcheck", "_top", "_doctor"),
     },
 }
 """The rooms that may import a library."""

@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+from collections.abc import Container
 from typing import Any
 
 import litellm
 
 
-async def aclose_litellm_clients() -> None:
+def cached_litellm_clients() -> set[str]:
+    """Return LiteLLM's names of the HTTP clients that it keeps now."""
+    cache: Any = litellm.in_memory_llm_clients_cache
+    return set(cache.cache_dict)
+
+
+async def aclose_litellm_clients(but: Container[str] = ()) -> None:
     """Close the connections of every HTTP client that LiteLLM keeps; it makes new ones as needed.
 
     Call this before a loop ends, from that loop: LiteLLM finds a client by the loop's ``id()``,
-    which a later loop can have again.
+    which a later loop can have again. Those that ``but`` names stay.
     """
     cache: Any = litellm.in_memory_llm_clients_cache
-    clients = list(cache.cache_dict.values())
+    kept = {name: client for name, client in cache.cache_dict.items() if name in but}
+    clients = [client for name, client in cache.cache_dict.items() if name not in kept]
     cache.flush_cache()
+    for name, client in kept.items():
+        cache.cache_dict[name] = client
     for client in clients:
         closing = client.close()
         if inspect.isawaitable(closing):
             await closing
     shared = vars(litellm).get("module_level_aclient")
-    if shared is not None:
+    if shared is not None and not _is_anothers(shared.client._transport):
         await _close_connections(shared.client._transport)
+
+
+def _is_anothers(transport: Any) -> bool:
+    """Return whether a transport has its connections in another loop than this."""
+    loop = getattr(getattr(transport, "client", None), "_loop", None)
+    return loop is not None and loop is not asyncio.get_running_loop()
 
 
 async def _close_connections(transport: Any) -> None:

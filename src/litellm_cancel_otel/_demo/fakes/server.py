@@ -25,7 +25,11 @@ class FakeProvider:
     def __init__(self, script: Script | None = None) -> None:
         self.script = script or Script()
         self.scripts: dict[str, Script] = {}
+        self.plain: Script | None = None
+        """How a call that is not streamed is answered; None: as any other."""
         self.exchanges: list[Exchange] = []
+        self.refused: list[str] = []
+        """The paths that no wire format here has."""
         self._returned = 0
         self._open = 0
         self._board = Board()
@@ -80,16 +84,20 @@ class FakeProvider:
             lambda: self.open_exchanges == 0, "the end of all exchanges", timeout
         )
 
+    async def hang_up(self) -> None:
+        """Close every connection, and listen on; open exchanges end as ``provider_closed``."""
+        connections = list(self._connections)
+        for task in connections:
+            task.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)
+
     async def aclose(self) -> None:
         """Close the port and every connection; open exchanges end as ``provider_closed``."""
         if self._server is None:
             return
         server, self._server = self._server, None
         server.close()
-        connections = list(self._connections)
-        for task in connections:
-            task.cancel()
-        await asyncio.gather(*connections, return_exceptions=True)
+        await self.hang_up()
         await server.wait_closed()
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -117,12 +125,15 @@ class FakeProvider:
             request.target, request.headers.get("content-type", ""), request.body
         )
         if call is None:
+            self.refused.append(request.target.partition("?")[0])
             content = json_bytes({"error": {"message": f"no provider has {request.target}"}})
             await connection.start(404, [("content-type", "application/json")], len(content))
             await connection.send(content)
             await connection.finish()
             return
         script = self.scripts.get(call.model, self.script)
+        if self.plain is not None and not call.stream:
+            script = self.plain
         exchange = Exchange(call, request.headers, script, self._exchange_over)
         self.exchanges.append(exchange)
         self._open += 1

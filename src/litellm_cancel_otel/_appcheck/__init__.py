@@ -1,0 +1,1 @@
+"""Checks the user's application on loopback: clients leave its routes, and the ends are timed."""
