@@ -2,3 +2,7 @@
 
 ``python -m tests.versions`` makes ``docs/compatibility.md``.
 """
+
+import os
+
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # before litellm is imported: no network

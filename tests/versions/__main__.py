@@ -13,6 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the tests' own helpers, as pytest has them
 
 from elsewhere.places import PYTHONS, ROOT
+from litellm_cancel_otel._demo.ways import WAYS
 from support.children import take_default_signals
 
 from .cells import CLIENTS, TRANSPORTS, Job, client_cells, every_cell, jobs
@@ -60,11 +61,6 @@ def _names(text: str) -> list[str]:
 
 async def run(wanted: list[Job], cache: Cache, folder: Path, at_once: int) -> None:
     """Run the jobs, so many at a time."""
-    from litellm_cancel_otel._demo import quiet
-
-    quiet.before_litellm()
-    from litellm_cancel_otel._demo.ways import WAYS
-
     maker, room = Maker(folder / "environments"), asyncio.Semaphore(at_once)
 
     async def one(job: Job) -> None:
