@@ -412,6 +412,31 @@ async def test_cancel_asked_for_before_it_is_opened_and_not_yet_delivered(
     await telemetry.assert_one(external())
 
 
+class ClosesItself:
+    """A stream that closes itself as its chunk fails, as LiteLLM's own does from 1.110 on."""
+
+    closed = 0
+
+    async def __anext__(self) -> Any:
+        await self.aclose()
+        raise ValueError("what the provider sent is no chunk")
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+async def test_failed_stream_that_closes_itself_was_not_closed_by_its_consumer(
+    telemetry: Telemetry,
+) -> None:
+    stream = watch_result(ClosesItself(), telemetry.tracker.begin(Known(FACTS)))
+
+    with pytest.raises(ValueError, match="no chunk"):
+        await anext(stream)
+
+    assert stream.closed == 1
+    assert telemetry.outcomes() == {"error": 1}
+
+
 async def test_stream_is_open_until_it_ends(telemetry: Telemetry, provider: FakeProvider) -> None:
     provider.script = Script(hang_at=1)
     caller = Caller(chat(provider, "openai", stream=True))

@@ -1,5 +1,6 @@
 """The Router's retries: a cancel between two attempts, of which no attempt knows."""
 
+import importlib
 from asyncio import CancelledError
 from contextvars import ContextVar
 from functools import wraps
@@ -54,7 +55,8 @@ ATTEMPTS: Final[ContextVar[Attempts | None]] = ContextVar(
 
 def install() -> list[Undo]:
     """Watch the Router's retries; raise SeamMissing where they are not as expected."""
-    original = vars(Router).get(NAME)
+    owner = _owner()
+    original = vars(owner).get(NAME)
     if not iscoroutinefunction(original):
         raise SeamMissing("it is not there")
 
@@ -73,4 +75,13 @@ def install() -> list[Undo]:
         finally:
             reset_in(ATTEMPTS, token)
 
-    return [replace(Router, NAME, async_function_with_retries)]
+    return [replace(owner, NAME, async_function_with_retries)]
+
+
+def _owner() -> type:
+    """Return the class that has the Router's retries: in 1.109 it stands behind the Router."""
+    try:
+        core = importlib.import_module("litellm.router_python_core")
+    except ModuleNotFoundError:
+        return Router
+    return getattr(core, "PythonCore", Router)

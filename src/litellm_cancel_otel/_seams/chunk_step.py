@@ -142,6 +142,12 @@ class ChunkStep(Awaitable):
             self.call.dropped()  # the collector may be what closes it
 
     @property
+    def runs(self) -> bool:
+        """Return whether who asks is called by the coroutine that is awaited."""
+        running: bool = getattr(self.coro, "cr_running", False)
+        return running
+
+    @property
     def cr_await(self) -> object:
         """What is awaited: lets a walk along the await chain pass through."""
         return self.coro

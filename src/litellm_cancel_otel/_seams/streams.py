@@ -74,8 +74,13 @@ def _make_watched_type(cls: type) -> type:
         return step
 
     async def aclose(self: Any) -> None:
+        step: ChunkStep = self.litellm_cancel_otel_step
+        if base_aclose is not None and step.runs:
+            # LiteLLM's stream closes itself when its chunk fails (from 1.110): no consumer closes.
+            await base_aclose(self)
+            return
         # LiteLLM's own stream has no aclose before 1.77: ours closes the provider's response.
-        call = getattr(self, STEP).call
+        call = step.call
         await close(call, _close_upstream(call) if base_aclose is None else base_aclose(self))
 
     def substitute(self: Any, exc: BaseException) -> Coroutine[Any, Any, Any]:
