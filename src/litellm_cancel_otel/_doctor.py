@@ -124,9 +124,15 @@ def _look_at_seams(findings: Findings) -> None:
         missing = telemetry.missing_seams
     every = sum(1 for _ in seams())
     findings.seams = {"all": every, "fit": every - len(missing)}
-    findings.problems += [
-        f"not watched: {seam}: look for a newer litellm-cancel-otel" for seam in missing
-    ]
+    findings.problems += [f"not watched: {seam}: {_advice(seam)}" for seam in missing]
+
+
+def _advice(seam: str) -> str:
+    from ._seams.patching import BY
+
+    if BY in seam:
+        return "let it patch LiteLLM after CancelTelemetry is created"
+    return "look for a newer litellm-cancel-otel"
 
 
 def _look_at_settings(findings: Findings) -> None:

@@ -15,7 +15,7 @@ from .._contract.log import warn
 from .._tracking.tracker import Tracker
 from . import attempts, azure, calls, deadlines, upstream
 from .active import ACTIVE
-from .patching import SeamMissing, Undo
+from .patching import Replaced, SeamMissing, Undo
 
 _undo: Final[list[Undo]] = []
 _users: Final[list[Tracker]] = []
@@ -41,9 +41,13 @@ def install(tracker: Tracker) -> list[str]:
     if len(_users) > 1:  # the seams are there
         return []
     missing: list[str] = []
+    replaced: list[str] = []
     for seam in seams():
         try:
             _undo.extend(seam())
+        except Replaced as exc:
+            _undo.extend(exc.undo)
+            replaced.append(str(exc))
         except SeamMissing as exc:
             missing.append(str(exc))
         except Exception as fault:  # noqa: BLE001 - a LiteLLM unlike any that is known: the rest goes on
@@ -55,7 +59,13 @@ def install(tracker: Tracker) -> list[str]:
             version("litellm"),
             "; ".join(missing),
         )
-    return missing
+    if replaced:
+        warn(
+            "not LiteLLM's own any more, and not known to lead there: %s. What goes through it may "
+            "be not watched. Create CancelTelemetry before the other patches LiteLLM.",
+            "; ".join(replaced),
+        )
+    return missing + replaced
 
 
 def uninstall(tracker: Tracker) -> None:

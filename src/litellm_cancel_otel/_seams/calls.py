@@ -21,11 +21,12 @@ from litellm import ModelResponse
 from .._asyncio.throw_hook import ThrowHook
 from .._calls.call import Call
 from .._contract.records import Exit
+from . import whose
 from .active import ACTIVE, CURRENT, call_in_progress, reset
 from .attempts import ATTEMPTS
 from .facts import describe, is_retried, is_unguarded
 from .internal import mapped_error
-from .patching import SeamMissing, Undo
+from .patching import Replaced, SeamMissing, Undo
 from .streams import watch_result
 
 Original = Callable[..., Coroutine[Any, Any, Any]]
@@ -81,7 +82,10 @@ def install(entry: EntryPoint) -> list[Undo]:
         if entry.optional:
             return []
         raise SeamMissing(f"{entry.module}.{entry.name} is not there") from None
-    functions = list(_chain(public))
+    found = whose.look(public, entry.name)
+    functions = list(_chain(found.own or public))
+    if not functions and found.patcher is not None:
+        raise Replaced(f"{entry.module}.{entry.name}", found.patcher)
     if not functions:
         raise SeamMissing(f"{entry.module}.{entry.name} is not a coroutine function")
     # The innermost is what @client decorates: LiteLLM's own code, reached through the cell.
@@ -89,15 +93,17 @@ def install(entry: EntryPoint) -> list[Undo]:
     undo = [_exchange_code(function, entry.operation) for function in outer]
     cells = [cell for function in outer for cell in _decorated(function)]
     undo += [_exchange_content(cell, entry.operation) for cell in cells]
+    if found.patcher is not None and not found.leads:
+        raise Replaced(f"{entry.module}.{entry.name}", found.patcher, undo)
     return undo
 
 
 def _chain(function: object) -> Iterator[FunctionType]:
-    """Yield the coroutine functions from the public one down to what it wraps."""
+    """Yield LiteLLM's coroutine functions from the public one down to what it wraps."""
     seen: set[int] = set()
     while function is not None and id(function) not in seen:
         seen.add(id(function))
-        if isinstance(function, FunctionType) and inspect.iscoroutinefunction(function):
+        if whose.is_litellms(function) and inspect.iscoroutinefunction(function):
             yield function
         function = getattr(function, "__wrapped__", None)
 

@@ -1,12 +1,28 @@
 """Patches as handles that put themselves back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Final
 
 Undo = Callable[[], None]
 
 
+BY: Final = " is replaced by "
+"""Stands between a place and who has put something there."""
+
+
 class SeamMissing(Exception):
     """A place where this package would hook in is not there in the installed version."""
+
+
+class Replaced(SeamMissing):
+    """Another package has put something in the place that is not known to lead to LiteLLM's own.
+
+    ``undo`` undoes what could be done all the same.
+    """
+
+    def __init__(self, place: str, patcher: str, undo: Sequence[Undo] = ()) -> None:
+        super().__init__(f"{place}{BY}{patcher}")
+        self.undo = undo
 
 
 def replace(owner: object, name: str, value: object) -> Undo:
