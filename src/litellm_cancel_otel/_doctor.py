@@ -185,6 +185,7 @@ def _look_at_telemetry(findings: Findings) -> None:
 
     with _warnings() as warned:
         pipeline = _export.resolve()
+        pipeline.tell_nowhere()
     pipeline.shutdown()
     findings.problems += warned
     senders: dict[str, list[str]] = {}

@@ -45,6 +45,8 @@ class Tracker:
         self.clock = clock
         self.flush = flush
         """Exports what was recorded; it may block, for 2 seconds at most."""
+        self.before_first: Callable[[], object] | None = None
+        """Is called once, before the first call."""
         self.guard = Guard(settings, faults) if settings.guard else None
         self.checkpoint_interval = settings.checkpoint_interval if settings.guard else 0.0
         self.cancel_messages = settings.cancel_messages
@@ -68,6 +70,9 @@ class Tracker:
 
         The guard leaves it alone where it is ``unguarded``, or begins in a block that says so.
         """
+        if self.before_first is not None:
+            before_first, self.before_first = self.before_first, None
+            before_first()
         call = Call(self, description, otel_context.get_current())
         if unguarded or UNGUARDED.get() > 0:
             call.unguarded = True
