@@ -134,14 +134,20 @@ def _look_at_seams(findings: Findings) -> None:
         "called": len(arrivals),
         "arriving": len(arrivals) - len(lost),
     }
-    findings.problems += [
-        f"not watched: {seam}: look for a newer litellm-cancel-otel" for seam in missing
-    ]
+    findings.problems += [f"not watched: {seam}: {_advice(seam)}" for seam in missing]
     findings.problems += [
         f"not watched: {name}: {why}: look what has put itself in its place"
         for name, why in lost.items()
-        if not any(seam.startswith(f"{name}:") for seam in missing)
+        if not any(seam.startswith((f"{name}:", f"{name} ")) for seam in missing)
     ]
+
+
+def _advice(seam: str) -> str:
+    from ._seams.patching import BY
+
+    if BY in seam:
+        return "let it patch LiteLLM after CancelTelemetry is created"
+    return "look for a newer litellm-cancel-otel"
 
 
 def _look_at_settings(findings: Findings) -> None:
@@ -194,6 +200,7 @@ def _look_at_telemetry(findings: Findings) -> None:
 
     with _warnings() as warned:
         pipeline = _export.resolve()
+        pipeline.tell_nowhere()
     pipeline.shutdown()
     findings.problems += warned
     senders: dict[str, list[str]] = {}

@@ -133,7 +133,7 @@ import litellm_cancel_otel
 from litellm_cancel_otel._seams.entry_points import reached
 from litellm_cancel_otel._seams.exchange import decorated_cell
 telemetry = litellm_cancel_otel.CancelTelemetry()
-cell = decorated_cell(reached(litellm.acompletion)[-1])
+cell = decorated_cell(reached(litellm.acompletion, "acompletion")[-1])
 ours = cell.cell_contents
 async def theirs(*args, **kwargs):
     print("theirs")

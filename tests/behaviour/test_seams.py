@@ -71,7 +71,10 @@ async def test_attempts_that_cannot_be_seen_are_named_and_calls_are_seen(
     async def other() -> None: ...
 
     monkeypatch.setattr(exchange, "_CELL", "renamed")
-    for function in (reached(litellm.acompletion)[-1], reached(litellm.arerank)[-1]):
+    for function in (
+        reached(litellm.acompletion, "acompletion")[-1],
+        reached(litellm.arerank, "arerank")[-1],
+    ):
         monkeypatch.setattr(function, "__wrapped__", other)
 
     with Telemetry() as telemetry:
@@ -175,22 +178,6 @@ async def test_a_call_through_an_earlier_patcher_is_one(
         assert attributes[sc.OPERATION] == "chat"
 
 
-def test_a_function_of_litellms_that_nothing_leads_to_is_named(
-    monkeypatch: pytest.MonkeyPatch, warned: Callable[[], list[str]]
-) -> None:
-    """An earlier patcher has replaced it wherever LiteLLM keeps it, and says not what it wraps."""
-    theirs = without_wraps(litellm.arerank)
-    monkeypatch.setattr(litellm, "arerank", theirs)
-    monkeypatch.setattr("litellm.rerank_api.main.arerank", theirs)
-
-    with Telemetry() as telemetry:
-        (missing,) = telemetry.callback.missing_seams
-
-        assert missing.startswith("litellm.arerank: LiteLLM's coroutine function cannot be reached")
-        assert "theirs" in missing
-        assert missing in warned()[1]
-
-
 async def test_the_self_test_leaves_no_span_and_no_metric() -> None:
     with Telemetry(spans="all") as telemetry:
         found = await arrivals()
@@ -219,7 +206,7 @@ async def test_the_self_test_names_a_call_that_does_not_arrive(
 
 async def test_the_self_test_names_attempts_that_are_not_seen() -> None:
     with Telemetry():
-        cell = decorated_cell(reached(litellm.acompletion)[-1])
+        cell = decorated_cell(reached(litellm.acompletion, "acompletion")[-1])
         ours, cell.cell_contents = cell.cell_contents, cell.cell_contents.__wrapped__
         try:
             found = await arrivals()

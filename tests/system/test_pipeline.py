@@ -178,7 +178,7 @@ def test_without_a_protocol_the_port_decides(environ: dict[str, str], wanted: st
 
 def test_an_exporter_for_one_signal_alone(sink: OtlpSink) -> None:
     ended = child(
-        "pipeline = exports.resolve()" + RECORD,
+        "pipeline = exports.resolve()" + RECORD + "pipeline.tell_nowhere()",
         OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=sink.http_endpoint + "/v1/traces",
     )
     assert len(sink.spans) == 1
@@ -257,14 +257,17 @@ def test_where_there_is_neither_one_warning_and_a_later_provider_still_works() -
         print(pipeline.flush(), pipeline.shutdown())
         tracer = pipeline.tracer_provider.get_tracer("scope")
         print(tracer.start_span("span").is_recording())
+        pipeline.tell_nowhere()
         trace.set_tracer_provider(TracerProvider())
+        pipeline.tell_nowhere()
         print(tracer.start_span("span").is_recording())
         """
     )
     assert ended.stdout.splitlines() == ["True True", "False", "True"]
-    (line,) = ended.stderr.splitlines()
+    line, later = ended.stderr.splitlines()
     assert line.startswith("traces and metrics go nowhere: ")
     assert "OTEL_EXPORTER_OTLP_ENDPOINT" in line
+    assert later.startswith("metrics go nowhere: ")
 
 
 @pytest.mark.parametrize(

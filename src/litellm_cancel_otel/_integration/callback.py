@@ -68,6 +68,8 @@ class CancelTelemetry(CustomLogger):
         self._tracker = Tracker(
             self._recorder, settings, faults, clock, self._flush_last, exports, self._feed
         )
+        # Not at once: an application may set its providers later.
+        self._tracker.before_first = self._pipeline.tell_nowhere
         self.missing_seams = tuple(_seams.install(self._tracker))
         """What of the installed LiteLLM could not be hooked into, each with its reason."""
 

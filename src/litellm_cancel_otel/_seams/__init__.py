@@ -99,13 +99,21 @@ def install(tracker: Tracker) -> list[str]:
     if len(_users) > 1:  # the seams are there
         return []
     missing = _registry.install(seams())
-    if missing:
+    unknown = [one for one in missing if not one.patcher]
+    if unknown:
         warn(
             "litellm %s is not quite as this package knows it. Look for a newer "
             "litellm-cancel-otel, or run `litellm-cancel-otel doctor`. Everything is watched but "
             "for:\n  %s",
             version("litellm"),
-            "\n  ".join(lines(missing)),
+            "\n  ".join(lines(unknown)),
+        )
+    replaced = [one for one in missing if one.patcher]
+    if replaced:
+        warn(
+            "not LiteLLM's own any more, and not known to lead there: %s. What goes through it may "
+            "be not watched. Create CancelTelemetry before the other patches LiteLLM.",
+            "; ".join(map(str, replaced)),
         )
     return [str(one) for one in missing]
 

@@ -17,6 +17,7 @@ from litellm import ModelResponse
 from .._asyncio.throw_hook import ThrowHook
 from .._calls.call import Call
 from .._contract.records import Exit
+from . import whose
 from .active import ACTIVE, CURRENT, call_in_progress, reset
 from .attempts import ATTEMPTS
 from .entry_points import EntryPoint, is_decorated
@@ -31,7 +32,7 @@ from .exchange import (
 from .facts import describe, is_retried, is_unguarded
 from .internal import mapped_error
 from .operations import Operation
-from .patching import SeamMissing, Undo
+from .patching import Replaced, SeamMissing, Undo
 from .streams import watch_result
 
 _MODEL: type = type(ModelResponse)
@@ -44,13 +45,18 @@ def install(entry: EntryPoint) -> Iterator[Undo]:
         public = entry.public()
     except (KeyError, AttributeError):
         raise SeamMissing("it is not there") from None
+    found = whose.look(public, entry.name)
     functions = entry.functions()
+    if not functions and found.patcher is not None:
+        raise Replaced(found.patcher)
     if not functions:
-        raise SeamMissing(f"LiteLLM's coroutine function cannot be reached from {public!r}")
+        raise SeamMissing("it is not a coroutine function of LiteLLM's")
     for function in functions:
         last = function is functions[-1] and not is_decorated(function)
         watch = _watched_alone if last else _watched
         yield exchange_code(function, partial(watch, operation=entry.operation))
+    if not found.leads and found.patcher is not None:
+        raise Replaced(found.patcher)
 
 
 def install_attempts(entry: EntryPoint) -> Iterator[Undo]:

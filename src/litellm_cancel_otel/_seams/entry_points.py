@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import litellm
 
-from . import not_watched
+from . import not_watched, whose
 from .operations import WITHOUT_TWIN, Operation, operation_of, twin_of
 
 EXPECTED: Final = (
@@ -54,45 +54,35 @@ class EntryPoint:
 
     def functions(self) -> list[FunctionType]:
         """Return LiteLLM's functions that a call goes through, the outermost first."""
-        return reached(self.public())
+        return reached(self.public(), self.name)
 
     @property
     def is_decorated(self) -> bool:
         """Whether LiteLLM's ``@client`` stands around what it calls."""
-        functions = reached(getattr(sys.modules.get(self.module), self.name, None))
+        functions = reached(getattr(sys.modules.get(self.module), self.name, None), self.name)
         return bool(functions) and is_decorated(functions[-1])
 
 
-def reached(public: object) -> list[FunctionType]:
-    """Return LiteLLM's coroutine functions behind an object, down to the decorated one.
+def reached(public: object, name: str) -> list[FunctionType]:
+    """Return LiteLLM's coroutine functions behind a public name, down to the decorated one.
 
-    What another instrumentation has put before them is stepped over where it says what it wraps.
+    What another package has put before them is stepped over.
     """
+    function: object = whose.look(public, name).own
     found: list[FunctionType] = []
-    seen: set[int] = set()
-    while public is not None and id(public) not in seen:
-        seen.add(id(public))
-        if _is_litellms(public):
-            found.append(public)  # type: ignore[arg-type]  # is a FunctionType then
-            if is_decorated(public):
+    while whose.is_litellms(function) and function not in found:
+        if inspect.iscoroutinefunction(function):
+            found.append(function)
+            if is_decorated(function):
                 break
-        try:
-            public = getattr(public, "__wrapped__", None)
-        except Exception:  # noqa: BLE001 - an object of the host's: any attribute of it may raise
-            break
+        function = getattr(function, "__wrapped__", None)
     return found
-
-
-def _is_litellms(function: object) -> bool:
-    if not isinstance(function, FunctionType) or not inspect.iscoroutinefunction(function):
-        return False
-    return str(function.__globals__.get("__name__")).partition(".")[0] == "litellm"
 
 
 def is_decorated(function: object) -> bool:
     """Return whether a function is one that ``@client`` has made of another."""
     return (
-        isinstance(function, FunctionType)
+        whose.is_litellms(function)
         and function.__globals__.get("__name__") == DECORATOR
         and inspect.iscoroutinefunction(getattr(function, "__wrapped__", None))
     )
@@ -103,17 +93,13 @@ def discover() -> list[EntryPoint]:
     taken: set[int] = set()
     found: list[EntryPoint] = []
     for module, name, public in _candidates():
-        functions = reached(public)
+        functions = reached(public, name)
         if functions and taken.isdisjoint(map(id, functions)):
             taken.update(map(id, functions))
             found.append(_entry(module, name, functions[-1]))
     names = {one.name for one in found}
-    missing = [name for name in EXPECTED if name not in names or not _is_offered(name)]
+    missing = [name for name in EXPECTED if name not in names]
     return found + [EntryPoint("litellm", name, Operation(name)) for name in missing]
-
-
-def _is_offered(name: str) -> bool:
-    return inspect.iscoroutinefunction(inspect.unwrap(getattr(litellm, name, None)))  # type: ignore[arg-type]
 
 
 def _entry(module: ModuleType, name: str, function: FunctionType) -> EntryPoint:
@@ -126,11 +112,10 @@ def _candidates() -> Iterator[tuple[ModuleType, str, object]]:
     for name, value in list(public.items()):
         if name in not_watched.FUNCTIONS or name.startswith("_"):
             continue
-        functions = reached(value)
-        if not functions:
-            continue
-        decorated = is_decorated(functions[-1])
-        if decorated or name in WITHOUT_TWIN or twin_of(name, public) is not None:
+        usual = name in EXPECTED or name in WITHOUT_TWIN or twin_of(name, public) is not None
+        # Who looks behind something else's maker looks long: only where an operation's name is.
+        functions = reached(value, name) if usual or whose.is_litellms(value) else []
+        if functions and (usual or is_decorated(functions[-1])):
             yield litellm, name, value
     for module in _modules():
         for name, value in list(vars(module).items()):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from .patching import SeamMissing, Undo
+from .patching import BY, Replaced, SeamMissing, Undo
 
 Install = Callable[[], Iterable[Undo]]
 
@@ -27,8 +27,12 @@ class Missing:
 
     seam: Seam
     reason: str
+    patcher: str | None = None
+    """The module of what another package has put there."""
 
     def __str__(self) -> str:
+        if self.patcher is not None:
+            return f"{self.seam.name}{BY}{self.patcher}"
         return lines([self])[0]
 
 
@@ -40,26 +44,29 @@ class Registry:
 
     def install(self, seams: Iterable[Seam]) -> list[Missing]:
         """Install every seam that fits; return those that do not."""
-        found = ((seam, self._try(seam)) for seam in seams)
-        return [Missing(seam, reason) for seam, reason in found if reason is not None]
+        tried = (self._try(seam) for seam in seams)
+        return [missing for missing in tried if missing is not None]
 
     def uninstall(self) -> None:
         """Put every seam back, the last one first."""
         _take_back(self._undo)
 
-    def _try(self, seam: Seam) -> str | None:
+    def _try(self, seam: Seam) -> Missing | None:
         done: list[Undo] = []
+        missing = None
         try:
             for undo in seam.install():
                 done.append(undo)  # what was done before one raises is taken back
+        except Replaced as exc:
+            missing = Missing(seam, str(exc), exc.patcher)
         except SeamMissing as exc:
             _take_back(done)
-            return str(exc)
+            missing = Missing(seam, str(exc))
         except Exception as fault:  # noqa: BLE001 - a LiteLLM unlike any that is known: the rest goes on
             _take_back(done)
-            return f"it failed with {fault!r}"
+            missing = Missing(seam, f"it failed with {fault!r}")
         self._undo += done
-        return None
+        return missing
 
 
 def _take_back(undo: list[Undo]) -> None:

@@ -51,6 +51,18 @@ class Pipeline:
     tracer_provider: trace.TracerProvider
     meter_provider: metrics.MeterProvider
     _built: tuple["_Keeper", ...] = ()
+    _nowhere: tuple["_Signal[Any]", ...] = ()
+
+    def tell_nowhere(self) -> None:
+        """Warn of what goes nowhere, unless the application has set a provider of it by now."""
+        still = [one.name for one in self._nowhere if isinstance(one.current(), one.placeholder)]
+        if still:
+            warn(
+                "%s go nowhere: the application has set no OpenTelemetry provider and no OTEL_* "
+                "variable names an exporter. Set OTEL_EXPORTER_OTLP_ENDPOINT, or %s=none",
+                " and ".join(still),
+                " and ".join(f"OTEL_{signal.upper()}_EXPORTER" for signal in still),
+            )
 
     def flush(self, timeout_millis: int = PATIENCE_MILLIS) -> bool:
         """Export what was recorded; return whether that ended in time, not whether it arrived."""
@@ -82,21 +94,14 @@ def resolve(
 ) -> Pipeline:
     """Find or build the provider of each signal; a bad OTEL_* variable is a warning in the log."""
     built: list[_Keeper] = []
-    nowhere: list[str] = []
+    nowhere: list[_Signal[Any]] = []
     if meter_provider is None:
         meter_provider = _choose(_METRICS, built, nowhere)
     if tracer_provider is None:
         traces = replace(_TRACES, build=partial(_tracers, metered_by=meter_provider))
         tracer_provider = _choose(traces, built, nowhere, meter_provider)
-    pipeline = Pipeline(tracer_provider, meter_provider, tuple(built))
     nowhere.reverse()  # traces are named first
-    if nowhere:
-        warn(
-            "%s go nowhere: the application has set no OpenTelemetry provider and no OTEL_* "
-            "variable names an exporter. Set OTEL_EXPORTER_OTLP_ENDPOINT, or %s=none",
-            " and ".join(nowhere),
-            " and ".join(f"OTEL_{signal.upper()}_EXPORTER" for signal in nowhere),
-        )
+    pipeline = Pipeline(tracer_provider, meter_provider, tuple(built), tuple(nowhere))
     if built:
         atexit.register(pipeline.at_exit)
     return pipeline
@@ -151,7 +156,7 @@ _METRICS: Final[_Signal[metrics.MeterProvider]] = _Signal(
 def _choose(
     signal: _Signal[P],
     built: "list[_Keeper]",
-    nowhere: list[str],
+    nowhere: "list[_Signal[Any]]",
     metered_by: metrics.MeterProvider | None = None,
 ) -> P:
     current = signal.current()
@@ -159,7 +164,7 @@ def _choose(
         return current
     names = _exporter_names(signal.name)
     if not names:
-        nowhere.append(signal.name)
+        nowhere.append(signal)
     exporters = []
     for name in names:
         try:

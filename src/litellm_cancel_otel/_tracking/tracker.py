@@ -50,6 +50,8 @@ class Tracker:
         self.flush = flush
         """Exports what was recorded; it may block, for 2 seconds at most."""
         self.guard = self._new_guard()
+        self.before_first: Callable[[], object] | None = None
+        """Is called once, before the first call."""
         self.checkpoint_interval = settings.checkpoint_interval if settings.guard else 0.0
         self.cancel_messages = settings.cancel_messages
         self.streams: dict[Call, WatchedStream] = {}
@@ -88,6 +90,9 @@ class Tracker:
 
         The guard leaves it alone where it is ``unguarded``, or begins in a block that says so.
         """
+        if self.before_first is not None:
+            before_first, self.before_first = self.before_first, None
+            before_first()
         call = Call(self, description, otel_context.get_current())
         if unguarded or UNGUARDED.get() > 0:
             call.unguarded = True

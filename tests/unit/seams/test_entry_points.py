@@ -125,7 +125,7 @@ def test_nothing_that_is_listed_as_not_watched_is_watched() -> None:
     mine = watched()
 
     for name in not_watched.FUNCTIONS:
-        assert not any(id(one) in mine for one in reached(getattr(litellm, name, None))), name
+        assert not any(id(one) in mine for one in reached(getattr(litellm, name, None), name)), name
 
 
 def test_no_function_is_found_twice() -> None:
@@ -212,7 +212,7 @@ def test_the_operations_of_a_new_package_are_found(monkeypatch: pytest.MonkeyPat
 
 
 def test_one_is_decorated_whatever_litellm_calls_its_variables() -> None:
-    (function,) = reached(aforecast)
+    (function,) = reached(aforecast, "aforecast")
 
     assert is_decorated(function)
     assert not is_decorated(aforecast.__wrapped__)  # type: ignore[attr-defined]
