@@ -20,6 +20,7 @@ from .._contract.records import (
     Exit,
     Outcome,
     Signal,
+    Subject,
     Times,
     Verdict,
 )
@@ -114,6 +115,10 @@ class Call:
     def facts(self) -> CallFacts:
         """Return what the call is, as far as it is known by now."""
         return self.description.facts(self.upstream)
+
+    def subject(self) -> Subject:
+        """Return what the call is counted under."""
+        return self.description.subject()
 
     # Its way
 

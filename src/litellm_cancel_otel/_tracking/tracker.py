@@ -78,10 +78,10 @@ class Tracker:
 
     def opened(self, call: Call) -> None:
         """Take a call's stream as open until the call ends."""
-        facts = call.facts()
-        key = self.recorder.instruments.key(facts)
+        subject = call.subject()
+        key = self.recorder.instruments.key(subject)
         if self.watchdog is not None:
-            self.streams[call] = self.watchdog.watch(call, key, facts)
+            self.streams[call] = self.watchdog.watch(call, key, subject)
         else:
             self.streams[call] = WatchedStream(call, key)
         self.recorder.instruments.opened(key)
@@ -111,7 +111,7 @@ class Tracker:
         """Count an action of the guard's."""
         instruments = self.recorder.instruments
         stream = self.streams.get(call)
-        key = instruments.key(call.facts()) if stream is None else stream.key
+        key = instruments.key(call.subject()) if stream is None else stream.key
         instruments.guarded(key, action)
 
     def completed(self, call: Call) -> bool:
@@ -124,7 +124,7 @@ class Tracker:
         if stream is not None and stream.found:
             return False
         instruments = self.recorder.instruments
-        key = instruments.key(call.facts()) if stream is None else stream.key
+        key = instruments.key(call.subject()) if stream is None else stream.key
         self._forget(call)
         instruments.count(key, Outcome.COMPLETED)
         return True

@@ -14,7 +14,7 @@ from typing import Final
 from .._asyncio.loop_lag import LoopLag
 from .._calls.call import Call
 from .._contract.faults import Faults
-from .._contract.records import CallFacts, Times
+from .._contract.records import Subject, Times
 from .._contract.settings import Settings
 from .._telemetry.instruments import Key
 from .._telemetry.recorder import Recorder
@@ -63,11 +63,11 @@ class Watchdog:
 
     # In the loops' threads
 
-    def watch(self, call: Call, key: Key, facts: CallFacts) -> WatchedStream:
+    def watch(self, call: Call, key: Key, subject: Subject) -> WatchedStream:
         """Return a call's stream, watched until it ends."""
         if self._closed:
             return WatchedStream(call, key)
-        stream = WatchedStream(call, key, self, self._patience(facts.provider, facts.model))
+        stream = WatchedStream(call, key, self, self._patience(subject.provider, subject.model))
         if self._thread is None:
             self._start()
         stream.changed()
