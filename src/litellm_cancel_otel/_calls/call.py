@@ -288,7 +288,7 @@ class Call:
             driver = self.driving.task
             if driver is not None:
                 driver.remove_done_callback(self._driver_done)
-                self.driving.task = None
+                self.driving.ends()
             # A context that somebody copied may keep the record; the host's objects go.
             if exit_ is Exit.RETURNED:
                 self.description = _NOBODY

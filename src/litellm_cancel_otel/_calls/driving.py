@@ -10,6 +10,8 @@ class Driving:
 
     task: "asyncio.Task[object] | None" = None
     """None where no task drives the call, and once the driver is done."""
+    steady: "asyncio.Task[object] | None" = None
+    """The driver, where nothing is to be noted when it asks for another chunk."""
     loop: asyncio.AbstractEventLoop | None = None
     """The loop of the last driver."""
     baseline = 0
@@ -23,6 +25,7 @@ class Driving:
         """Note the task that drives the call from now on."""
         self.task = task
         self.baseline = baseline_of(task)
+        self.steady = None if self.baseline else task
         if task is not None:
             self.loop = task.get_loop()
         if self.done_at is not None:
@@ -32,14 +35,19 @@ class Driving:
     def let_go(self, at: float, *, failed: bool) -> None:
         """Note that the driver has ended, and the call has not."""
         # A task's exception has a traceback, whose frames may be all that holds the stream.
-        self.task = None
+        self.ends()
         self.baseline = 0
         self.done_at = at
         self.failed = failed
 
+    def ends(self) -> None:
+        """Let go of the driver."""
+        self.task = self.steady = None
+
     def follow_down(self) -> None:
         """Lower the baseline where a cancel was taken back since."""
         self.baseline = lowered(self.baseline, self.task)
+        self.steady = None if self.baseline else self.task
 
     def rise(self) -> int:
         """Return by how much ``cancelling()`` has risen since the driver took over.

@@ -1,6 +1,7 @@
 """How far a call has come."""
 
-from typing import Protocol
+from math import inf
+from typing import Final, Protocol
 
 
 class ChunkSource(Protocol):
@@ -8,6 +9,10 @@ class ChunkSource(Protocol):
 
     coro: object | None
     """What is awaited for the next chunk; None between chunks."""
+
+
+BEGINS: Final = inf
+"""When a stream is due that has suspended for its last chunk: not before its backlog begins."""
 
 
 class Progress:
@@ -19,8 +24,8 @@ class Progress:
     chunks = 0
     first_chunk: float | None = None
     last_chunk: float | None = None
-    due = 0.0
-    """When a stream that does not suspend must let the loop run; 0: it has just suspended."""
+    due = BEGINS
+    """When a stream that does not suspend must let the loop run; 0: it is suspended."""
     suspended = 0.0
     """What ``due`` is set to when it suspends; below 0 it must let the loop run for each chunk."""
     whole = False
@@ -37,7 +42,7 @@ class Progress:
         """Note a chunk that came by an ``athrow``, and not because one was asked for."""
         self.chunks += 1
         self.last_chunk = now
-        self.due = self.due or now  # it has suspended, and begins anew
+        self.due = self.due or BEGINS
 
     def let_loop_run(self) -> None:
         """Have the stream let the loop run at each chunk from now on, whenever it comes."""

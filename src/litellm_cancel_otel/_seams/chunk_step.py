@@ -11,6 +11,7 @@ from typing import Any
 from .._asyncio.tasks import running_task
 from .._asyncio.throw_hook import Awaitable, thrown_instance
 from .._calls.call import Call
+from .._calls.progress import BEGINS
 from .._contract.records import Action, Exit
 from .active import CURRENT, reset
 from .facts import is_last
@@ -60,25 +61,33 @@ class ChunkStep(Awaitable):
 
     def __next__(self) -> Any:
         progress = self._progress
-        if progress.due:  # a chunk is asked for: it has not suspended since the one before
-            driving = self._driving
+        if not progress.due:  # it has suspended for this chunk
             try:
-                task = current_task(driving.loop)
-            except RuntimeError:  # no running loop: it is driven by hand
-                task = None
-            if driving.task is not task:
-                self.call.drive(running_task())
-            elif driving.baseline:
-                driving.follow_down()
+                return self.coro.send(None)
+            except StopIteration:
+                progress.chunks += 1
+                progress.last_chunk = self._clock()
+                progress.due = BEGINS
+                self.coro = None
+                raise
+            except BaseException as exc:  # the host's: noted and passed on
+                if not self._left(exc):
+                    raise
+            return self.coro.send(None)
+        try:
+            if current_task(self._driving.loop) is not self._driving.steady:
+                self._is_asked_by(running_task())
+        except RuntimeError:  # no running loop: it is driven by hand
+            self._is_asked_by(None)
         try:
             waiting = self.coro.send(None)
         except StopIteration:
             progress.chunks += 1
             progress.last_chunk = now = self._clock()
-            if not progress.due:  # it has suspended for this chunk: a backlog can begin only now
-                progress.due = now + self._interval
-            elif now >= progress.due and self._checkpoint(now):
+            if now >= progress.due and self._checkpoint(now):
                 return None  # to the loop, which then resumes this step
+            if progress.due == BEGINS:
+                progress.due = now + self._interval
             self.coro = None
             raise
         except BaseException as exc:  # the host's: noted and passed on
@@ -88,6 +97,13 @@ class ChunkStep(Awaitable):
             progress.due = progress.suspended
             return waiting
         return self.coro.send(None)
+
+    def _is_asked_by(self, task: "asyncio.Task[object] | None") -> None:
+        driving = self._driving
+        if driving.task is not task:
+            self.call.drive(task)
+        else:
+            driving.follow_down()
 
     def _checkpoint(self, now: float) -> bool:
         """Return whether the task must let the loop run before it takes this chunk.
