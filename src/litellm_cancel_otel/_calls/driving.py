@@ -8,18 +8,21 @@ from .._asyncio.tasks import baseline_of, cancelling, lowered, running_task
 class Driving:
     """The driver of one call, and by how much it has been told to stop since it took over."""
 
-    task: "asyncio.Task[object] | None" = None
-    """None where no task drives the call, and once the driver is done."""
-    steady: "asyncio.Task[object] | None" = None
-    """The driver, where nothing is to be noted when it asks for another chunk."""
-    loop: asyncio.AbstractEventLoop | None = None
-    """The loop of the last driver."""
-    baseline = 0
-    """The driver's ``cancelling()`` when it took over; a cancel taken back since lowers it."""
-    done_at: float | None = None
-    """When the driver ended, where the call has not."""
-    failed = False
-    """The driver that has ended was cancelled, or raised."""
+    __slots__ = ("baseline", "done_at", "failed", "loop", "steady", "task")
+
+    def __init__(self) -> None:
+        self.task: asyncio.Task[object] | None = None
+        """None where no task drives the call, and once the driver is done."""
+        self.steady: asyncio.Task[object] | None = None
+        """The driver, where nothing is to be noted when it asks for another chunk."""
+        self.loop: asyncio.AbstractEventLoop | None = None
+        """The loop of the last driver."""
+        self.baseline = 0
+        """The driver's ``cancelling()`` when it took over; a cancel taken back since lowers it."""
+        self.done_at: float | None = None
+        """When the driver ended, where the call has not."""
+        self.failed = False
+        """The driver that has ended was cancelled, or raised."""
 
     def take_over(self, task: "asyncio.Task[object] | None") -> None:
         """Note the task that drives the call from now on."""

@@ -21,17 +21,20 @@ class Progress:
     ``_seams/chunk_step.py`` is what writes it: one chunk after the other, so it does that directly.
     """
 
-    chunks = 0
-    first_chunk: float | None = None
-    last_chunk: float | None = None
-    due = BEGINS
-    """When a stream that does not suspend must let the loop run; 0: it is suspended."""
-    suspended = 0.0
-    """What ``due`` is set to when it suspends; below 0 it must let the loop run for each chunk."""
-    whole = False
-    """The provider's ``finish_reason`` was seen, where only the stream's seam can see it."""
-    source: ChunkSource | None = None
-    """None as long as the call has returned no stream, and once it has ended."""
+    __slots__ = ("chunks", "due", "first_chunk", "last_chunk", "source", "suspended", "whole")
+
+    def __init__(self) -> None:
+        self.chunks = 0
+        self.first_chunk: float | None = None
+        self.last_chunk: float | None = None
+        self.due = BEGINS
+        """When a stream that does not suspend must let the loop run; 0: it is suspended."""
+        self.suspended = 0.0
+        """What ``due`` is set to when it suspends; below 0 it lets the loop run for each chunk."""
+        self.whole = False
+        """The provider's ``finish_reason`` was seen, where only the stream's seam can see it."""
+        self.source: ChunkSource | None = None
+        """None as long as the call has returned no stream, and once it has ended."""
 
     @property
     def is_awaited(self) -> bool:

@@ -40,7 +40,7 @@ class ChunkStep(Awaitable):
     One object serves a stream from its second chunk on: ``take`` hands it the next coroutine.
     """
 
-    __slots__ = ("_clock", "_driving", "_interval", "_owner", "_progress", "call", "coro")
+    __slots__ = ("_clock", "_driving", "_owner", "_progress", "call", "coro")
 
     def __init__(self, call: Call, owner: Any) -> None:
         self._owner = owner
@@ -49,7 +49,6 @@ class ChunkStep(Awaitable):
         self._progress = call.progress
         self._driving = call.driving
         self._clock = call.clock
-        self._interval = call.observer.checkpoint_interval or math.inf
         self.coro: Any = None
         """What is awaited; None between chunks."""
 
@@ -87,7 +86,7 @@ class ChunkStep(Awaitable):
             if now >= progress.due and self._checkpoint(now):
                 return None  # to the loop, which then resumes this step
             if progress.due == BEGINS:
-                progress.due = now + self._interval
+                progress.due = now + (self.call.observer.checkpoint_interval or math.inf)
             self.coro = None
             raise
         except BaseException as exc:  # the host's: noted and passed on
@@ -112,8 +111,9 @@ class ChunkStep(Awaitable):
         disconnect could reach the task: for as long as the backlog lasts.
         """
         progress = self._progress
-        progress.due = now + self._interval
-        if self._interval == math.inf:
+        interval = self.call.observer.checkpoint_interval
+        progress.due = now + (interval or math.inf)
+        if not interval:
             return False
         if type(self.coro) is _Held:  # the loop has run for this chunk, however long it took
             return False

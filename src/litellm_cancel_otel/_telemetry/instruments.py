@@ -74,7 +74,8 @@ class Instruments:
         if provider not in board.providers:
             most = len(sc.KNOWN_PROVIDERS) + MAX_PROVIDERS
             provider = self._placed(provider, board.providers, most, answered)
-        return provider, model, call.operation
+        key = (provider, model, call.operation)
+        return board.keys.setdefault(key, key)
 
     def _placed(self, value: str, taken: set[str], most: int, answered: bool) -> str:
         with self._board.lock:
