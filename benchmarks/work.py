@@ -104,49 +104,47 @@ class Held(NamedTuple):
     """Bytes for each stream."""
 
     open: float
-    """While it is open, and its consumer waits for a chunk."""
+    """While it is open and nobody asks it for a chunk."""
     after: float
     """After it has ended, and nobody holds it."""
 
 
 async def bytes_of_stream(
-    provider: FakeProvider, telemetry: CancelTelemetry | None, count: int = 100
+    provider: FakeProvider, telemetry: CancelTelemetry | None, count: int = 50
 ) -> Held:
     """Return what a stream holds that is open, and what stays of it once it has ended."""
-    await _open_and_close(provider, 2)
-    _tick(telemetry)
-    gc.collect()
+    await open_and_close(provider, telemetry, 2)
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
-        held = await _open_and_close(provider, count, telemetry) - before
-        _tick(telemetry)
-        gc.collect()
-        after = tracemalloc.get_traced_memory()[0] - before
+        held = await open_and_close(provider, telemetry, count)
+        after = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
-    return Held(held / count, after / count)
+    return Held((held - before) / count, (after - before) / count)
 
 
-async def _open_and_close(
-    provider: FakeProvider, count: int, telemetry: CancelTelemetry | None = None
+async def open_and_close(
+    provider: FakeProvider, telemetry: CancelTelemetry | None, count: int
 ) -> int:
-    """Return the bytes that were held in between."""
+    """Open streams, read a chunk of each and close them; return the bytes held in between."""
     provider.script = Script(chunks=3, hang_at=1)
     streams = [await opened(provider) for _ in range(count)]
     for one in streams:
         await anext(one)
-    _tick(telemetry)
-    gc.collect()
+    await _settled(telemetry)
     held = tracemalloc.get_traced_memory()[0]
-    for one in streams:
-        await one.aclose()
+    while streams:
+        await streams.pop().aclose()
     await provider.wait_idle()
     provider.exchanges.clear()
+    await _settled(telemetry)
     return held
 
 
-def _tick(telemetry: CancelTelemetry | None) -> None:
-    """Have the watchdog look at what is new, as it does every second or so."""
+async def _settled(telemetry: CancelTelemetry | None) -> None:
+    """Wait for what LiteLLM logs, and have the watchdog look, as it does by itself at times."""
+    await logged()
     if telemetry is not None and telemetry._tracker.watchdog is not None:
         telemetry._tracker.watchdog.tick()
+    gc.collect()
