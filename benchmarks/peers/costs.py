@@ -14,7 +14,7 @@ from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER
 
 from litellm_cancel_otel._demo.fakes import aclose_litellm_clients, litellm_kwargs
 
-from ..counting import Bytecodes, bytecodes_of
+from ..counting import Counting
 from .heard import Heard
 from .leaving_behind import left_behind, settle
 
@@ -58,7 +58,7 @@ async def measure(base_url: str, heard: Heard, size: Size = FULL) -> dict[str, f
         await caller.call()
         await _bytecodes_of_chunks(caller)
     async with _quiet():
-        calls = [(await bytecodes_of(caller.call))[0] for _ in range(size.calls)]
+        calls = [await _bytecodes_of_call(caller) for _ in range(size.calls)]
         chunks = [one for _ in range(size.streams) for one in await _bytecodes_of_chunks(caller)]
     found = {
         "call": statistics.median(calls),
@@ -72,15 +72,21 @@ async def measure(base_url: str, heard: Heard, size: Size = FULL) -> dict[str, f
     return found | left
 
 
+async def _bytecodes_of_call(caller: Caller) -> int:
+    with Counting() as counted:
+        await caller.call()
+    return int(counted.cost.bytecodes)
+
+
 async def _bytecodes_of_chunks(caller: Caller) -> list[int]:
     """Return what was executed from each chunk of a stream to the next."""
     opened = await caller.ask("chunks", stream=True)
     marks = []
-    with Bytecodes() as counted:
+    with Counting() as counted:
 
         async def read() -> None:
             async for _ in opened:
-                marks.append(counted.count)
+                marks.append(int(counted.cost.bytecodes))
 
         await read()
     await GLOBAL_LOGGING_WORKER.flush()

@@ -20,6 +20,7 @@ from .._contract.records import (
     Exit,
     Outcome,
     Signal,
+    Subject,
     Times,
     Verdict,
 )
@@ -28,7 +29,7 @@ from .description import Description, Known
 from .driving import Driving
 from .observer import Observer
 from .progress import Progress
-from .signs import Disconnect, Drop, Signs, Thrown
+from .signs import NO_SIGNS, Disconnect, Drop, Signs, Thrown
 from .upstream import Upstream
 
 _NOBODY = Known(CallFacts("", "unknown", "unknown", stream=False))
@@ -76,6 +77,8 @@ class Call:
     request: Request | None = None
     """The server's request that the call was made in, where one is known."""
     upstream: Upstream | None = None
+    signs: Signs = NO_SIGNS
+    """What was seen of its cancel; ``_seen`` returns them to be written."""
     unguarded = False
     """The guard is to leave it alone."""
     may_retry = False
@@ -95,7 +98,6 @@ class Call:
         self.driving = Driving()
         self.driving.take_over(running_task())
         self.progress = Progress()
-        self.signs = Signs()
 
     def __repr__(self) -> str:
         chunks = self.progress.chunks
@@ -114,6 +116,10 @@ class Call:
     def facts(self) -> CallFacts:
         """Return what the call is, as far as it is known by now."""
         return self.description.facts(self.upstream)
+
+    def subject(self) -> Subject:
+        """Return what the call is counted under."""
+        return self.description.subject()
 
     # Its way
 
@@ -138,12 +144,12 @@ class Call:
     def closes(self) -> None:
         """Note that its consumer closes the stream, or throws something into it."""
         self.state = State.CLOSING
-        self.signs.closing_since = self.clock()
+        self._seen().closing_since = self.clock()
 
     def goes_on(self) -> None:
         """Note that the stream has answered what was thrown into it with a chunk."""
         self.state = State.STREAMING
-        self.signs.closing_since = None
+        self._seen().closing_since = None
         self.progress.got_chunk(self.clock())
 
     # Its driver
@@ -175,6 +181,11 @@ class Call:
 
     # The signs of a cancel
 
+    def _seen(self) -> Signs:
+        """Return the signs, to note one; most calls have none, and it may be any thread's."""
+        own: Signs = self.__dict__.setdefault("signs", Signs())
+        return own
+
     def thrown(self, exc: BaseException) -> None:
         """Note an exception that is being thrown into the call, before anything unwinds."""
         if not isinstance(exc, asyncio.CancelledError) or self.ended:
@@ -185,19 +196,20 @@ class Call:
         # Otherwise the one before was taken back: anyio connects, for one, by a scope that it
         # cancels as soon as the first address has answered.
         into = "failure_hook" if self.state is State.FAILING else "call"
-        signs.thrown = Thrown(
+        seen = self._seen()
+        seen.thrown = Thrown(
             self.clock(),
             rise,
             message_of(exc) if rise > 0 else None,
             "stream" if self.has_stream else into,
         )
         if told_by_server(exc) or shutting_down(sys._getframe(1)):
-            signs.shutdown = True
+            seen.shutdown = True
 
     def forget_taken_back(self) -> None:
         """Forget a cancel that was thrown in and taken back: the next one has another cause."""
         if self.signs.thrown is not None and self.driving.rise() < self.signs.thrown.rise:
-            self.signs.thrown = None
+            self._seen().thrown = None
 
     def is_internal(self, exc: BaseException) -> bool:
         """Return whether the exception is, or hides, a cancel that nobody asked this task for."""
@@ -206,13 +218,13 @@ class Call:
     def disconnected(self, signal: Signal, at: float) -> None:
         """Note that the server learned of the client's going; the first word counts."""
         if self.signs.disconnect is None and not self.ended:
-            self.signs.disconnect = Disconnect(at, signal, self.progress.chunks)
+            self._seen().disconnect = Disconnect(at, signal, self.progress.chunks)
             self.progress.let_loop_run()  # it may have a cancel to deliver
             self.observer.disconnected(self)
 
     def server_stops(self) -> None:
         """Note that the server is stopping, and has told the call's request so."""
-        self.signs.shutdown = True
+        self._seen().shutdown = True
 
     def dropped(self, _: object = None) -> None:
         """Note that nobody refers to the stream, or waits for the call, any more.
@@ -223,7 +235,7 @@ class Call:
         if self.ended or self.signs.drop is not None:
             return
         at, rise = self.clock(), self.driving.driver_rise()
-        self.signs.drop = Drop(at, rise, rise > 0 and shutting_down(sys._getframe(1)))
+        self._seen().drop = Drop(at, rise, rise > 0 and shutting_down(sys._getframe(1)))
         self.observer.dropped(self)
 
     def settle(self) -> None:
@@ -236,14 +248,14 @@ class Call:
 
     def guarded(self, by_guard: bool = True) -> None:
         """Note that what ends the call from now on is the guard, or is not the guard after all."""
-        self.signs.by_guard = by_guard
+        self._seen().by_guard = by_guard
 
     def acted(self, action: str) -> None:
         """Note what the guard does to the call."""
         try:
             # One event of a kind: a long backlog has the loop run hundreds of times.
             if all(action != known for known, _ in self.signs.actions):
-                self.signs.actions += ((action, self.clock()),)
+                self._seen().actions += ((action, self.clock()),)
             self.observer.acted(self, action)
         except Exception as fault:  # noqa: BLE001 - ours: the host's chunk goes on
             self.observer.faults.note("guard.action", fault)
@@ -258,7 +270,7 @@ class Call:
         self.driving.baseline = baseline
         self.state = State.FAILING
         self.may_retry = True
-        self.signs.thrown = Thrown(thrown_at, 1)
+        self._seen().thrown = Thrown(thrown_at, 1)
         self.end(Exit.CANCELLED, exc)
 
     def end(self, exit_: Exit, exc: BaseException | None = None) -> Verdict | None:
@@ -283,7 +295,7 @@ class Call:
             driver = self.driving.task
             if driver is not None:
                 driver.remove_done_callback(self._driver_done)
-                self.driving.task = None
+                self.driving.ends()
             # A context that somebody copied may keep the record; the host's objects go.
             if exit_ is Exit.RETURNED:
                 self.description = _NOBODY

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from .._contract.records import CallFacts
+from .._contract.records import CallFacts, Subject
 from .upstream import Upstream
 
 
@@ -11,6 +11,9 @@ class Description(Protocol):
 
     def facts(self, upstream: Upstream | None) -> CallFacts:
         """Return what is known by now."""
+
+    def subject(self) -> Subject:
+        """Return the part of it that the call is counted under: much cheaper than the whole."""
 
     def output_price(self) -> float | None:
         """Return the USD that one output token costs; None where nobody knows."""
@@ -37,6 +40,10 @@ class Known:
     def facts(self, upstream: Upstream | None) -> CallFacts:
         """Return the facts."""
         return self._facts
+
+    def subject(self) -> Subject:
+        """Return what they say that it is counted under."""
+        return Subject(self._facts.operation, self._facts.provider, self._facts.model)
 
     def output_price(self) -> float | None:
         """Return the price."""

@@ -1,6 +1,7 @@
 """How far a call has come."""
 
-from typing import Protocol
+from math import inf
+from typing import Final, Protocol
 
 
 class ChunkSource(Protocol):
@@ -10,23 +11,30 @@ class ChunkSource(Protocol):
     """What is awaited for the next chunk; None between chunks."""
 
 
+BEGINS: Final = inf
+"""When a stream is due that has suspended for its last chunk: not before its backlog begins."""
+
+
 class Progress:
     """What has come of a call's answer; times are seconds of the call's clock.
 
     ``_seams/chunk_step.py`` is what writes it: one chunk after the other, so it does that directly.
     """
 
-    chunks = 0
-    first_chunk: float | None = None
-    last_chunk: float | None = None
-    due = 0.0
-    """When a stream that does not suspend must let the loop run; 0: it has just suspended."""
-    suspended = 0.0
-    """What ``due`` is set to when it suspends; below 0 it must let the loop run for each chunk."""
-    whole = False
-    """The provider's ``finish_reason`` was seen, where only the stream's seam can see it."""
-    source: ChunkSource | None = None
-    """None as long as the call has returned no stream, and once it has ended."""
+    __slots__ = ("chunks", "due", "first_chunk", "last_chunk", "source", "suspended", "whole")
+
+    def __init__(self) -> None:
+        self.chunks = 0
+        self.first_chunk: float | None = None
+        self.last_chunk: float | None = None
+        self.due = BEGINS
+        """When a stream that does not suspend must let the loop run; 0: it is suspended."""
+        self.suspended = 0.0
+        """What ``due`` is set to when it suspends; below 0 it lets the loop run for each chunk."""
+        self.whole = False
+        """The provider's ``finish_reason`` was seen, where only the stream's seam can see it."""
+        self.source: ChunkSource | None = None
+        """None as long as the call has returned no stream, and once it has ended."""
 
     @property
     def is_awaited(self) -> bool:
@@ -37,7 +45,7 @@ class Progress:
         """Note a chunk that came by an ``athrow``, and not because one was asked for."""
         self.chunks += 1
         self.last_chunk = now
-        self.due = self.due or now  # it has suspended, and begins anew
+        self.due = self.due or BEGINS
 
     def let_loop_run(self) -> None:
         """Have the stream let the loop run at each chunk from now on, whenever it comes."""

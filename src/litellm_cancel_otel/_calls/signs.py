@@ -1,6 +1,6 @@
 """The signs of a call's cancel: what was seen of it before the call ended."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from .._contract.records import Signal
 
@@ -68,3 +68,13 @@ class Signs:
     def __repr__(self) -> str:
         seen = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
         return f"<Signs: {seen or 'none'}>"
+
+
+class _NoSigns(Signs):
+    """Those of every call of which nothing was seen: nobody writes them."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{name} is noted of one call")
+
+
+NO_SIGNS: Final = _NoSigns()

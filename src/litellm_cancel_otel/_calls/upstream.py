@@ -23,7 +23,7 @@ class Upstream:
     Times are seconds of the tracker's clock.
     """
 
-    __slots__ = ("__weakref__", "closed_at", "connection", "host", "on_closed", "port")
+    __slots__ = ("closed_at", "connection", "host", "on_closed", "port")
 
     def __init__(self, host: str | None, port: int | None) -> None:
         self.host = host

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from .plain import MOST, plain
 
@@ -114,6 +114,14 @@ class Verdict:
     ended_by: EndedBy | None = None
     swallowed: bool = False
     """The call returned although its task had been told to stop."""
+
+
+class Subject(NamedTuple):
+    """What a call is counted under: all that a call which completes is asked for."""
+
+    operation: str
+    provider: str
+    model: str
 
 
 @dataclass(frozen=True, slots=True)

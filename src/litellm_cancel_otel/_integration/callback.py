@@ -77,7 +77,7 @@ class CancelTelemetry(CustomLogger):
         self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any
     ) -> None:
         """Take from LiteLLM's log of a call how long the answer was; nothing else is read."""
-        if (usage := logged_usage(kwargs)) is not None:
+        if self._tracker.waits_for_usage and (usage := logged_usage(kwargs)) is not None:
             self._tracker.used(*usage)
 
     def _states(self) -> list[StreamState]:

@@ -106,12 +106,13 @@ def _is_bridge() -> bool:
     """
     if call_in_progress() is None:
         return False
-    frame = sys._getframe(2)
+    frame = sys._getframe(2).f_back  # who called the trampoline
     while frame is not None:
         name = str(frame.f_globals.get("__name__", ""))
-        if name.partition(".")[0] not in _BETWEEN and frame.f_code.co_filename != TRAMPOLINE:
-            return name.partition(".")[0] == "litellm" and not name.startswith(_BESIDE)
-        frame = frame.f_back  # type: ignore[assignment]  # None ends it
+        package = name.partition(".")[0]
+        if package not in _BETWEEN and frame.f_code.co_filename != TRAMPOLINE:
+            return package == "litellm" and not name.startswith(_BESIDE)
+        frame = frame.f_back
     return True
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from .._asyncio.tasks import running_task
 from .._asyncio.throw_hook import Awaitable, thrown_instance
 from .._calls.call import Call
+from .._calls.progress import BEGINS
 from .._contract.records import Action, Exit
 from .active import CURRENT, reset
 from .facts import is_last
@@ -39,7 +40,7 @@ class ChunkStep(Awaitable):
     One object serves a stream from its second chunk on: ``take`` hands it the next coroutine.
     """
 
-    __slots__ = ("_clock", "_driving", "_interval", "_owner", "_progress", "call", "coro")
+    __slots__ = ("_clock", "_driving", "_owner", "_progress", "call", "coro")
 
     def __init__(self, call: Call, owner: Any) -> None:
         self._owner = owner
@@ -48,7 +49,6 @@ class ChunkStep(Awaitable):
         self._progress = call.progress
         self._driving = call.driving
         self._clock = call.clock
-        self._interval = call.observer.checkpoint_interval or math.inf
         self.coro: Any = None
         """What is awaited; None between chunks."""
 
@@ -60,25 +60,33 @@ class ChunkStep(Awaitable):
 
     def __next__(self) -> Any:
         progress = self._progress
-        if progress.due:  # a chunk is asked for: it has not suspended since the one before
-            driving = self._driving
+        if not progress.due:  # it has suspended for this chunk
             try:
-                task = current_task(driving.loop)
-            except RuntimeError:  # no running loop: it is driven by hand
-                task = None
-            if driving.task is not task:
-                self.call.drive(running_task())
-            elif driving.baseline:
-                driving.follow_down()
+                return self.coro.send(None)
+            except StopIteration:
+                progress.chunks += 1
+                progress.last_chunk = self._clock()
+                progress.due = BEGINS
+                self.coro = None
+                raise
+            except BaseException as exc:  # the host's: noted and passed on
+                if not self._left(exc):
+                    raise
+            return self.coro.send(None)
+        try:
+            if current_task(self._driving.loop) is not self._driving.steady:
+                self._is_asked_by(running_task())
+        except RuntimeError:  # no running loop: it is driven by hand
+            self._is_asked_by(None)
         try:
             waiting = self.coro.send(None)
         except StopIteration:
             progress.chunks += 1
             progress.last_chunk = now = self._clock()
-            if not progress.due:  # it has suspended for this chunk: a backlog can begin only now
-                progress.due = now + self._interval
-            elif now >= progress.due and self._checkpoint(now):
+            if now >= progress.due and self._checkpoint(now):
                 return None  # to the loop, which then resumes this step
+            if progress.due == BEGINS:
+                progress.due = now + (self.call.observer.checkpoint_interval or math.inf)
             self.coro = None
             raise
         except BaseException as exc:  # the host's: noted and passed on
@@ -89,6 +97,13 @@ class ChunkStep(Awaitable):
             return waiting
         return self.coro.send(None)
 
+    def _is_asked_by(self, task: "asyncio.Task[object] | None") -> None:
+        driving = self._driving
+        if driving.task is not task:
+            self.call.drive(task)
+        else:
+            driving.follow_down()
+
     def _checkpoint(self, now: float) -> bool:
         """Return whether the task must let the loop run before it takes this chunk.
 
@@ -96,8 +111,9 @@ class ChunkStep(Awaitable):
         disconnect could reach the task: for as long as the backlog lasts.
         """
         progress = self._progress
-        progress.due = now + self._interval
-        if self._interval == math.inf:
+        interval = self.call.observer.checkpoint_interval
+        progress.due = now + (interval or math.inf)
+        if not interval:
             return False
         if type(self.coro) is _Held:  # the loop has run for this chunk, however long it took
             return False

@@ -7,7 +7,8 @@ from typing import Any, Final
 import litellm
 
 from .._calls.upstream import Upstream
-from .._contract.records import CallFacts
+from .._contract.plain import plain
+from .._contract.records import CallFacts, Subject
 from .operations import Operation
 from .prices import output_price
 
@@ -77,6 +78,11 @@ class FromLiteLLM:
             output_tokens=None if said is None else _tokens_so_far(said),
             whole=_is_whole(memory or []),
         )
+
+    def subject(self) -> Subject:
+        """Return what the call is counted under."""
+        model, provider = self._asked(self._details())
+        return Subject(self.operation, plain(provider), plain(model or UNKNOWN))
 
     def output_price(self) -> float | None:
         """Return the USD that one output token costs; None where LiteLLM does not know."""

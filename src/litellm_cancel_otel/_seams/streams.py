@@ -33,21 +33,40 @@ def watch_result(result: Any, call: Call) -> Any:
     if inspect.isasyncgen(result):
         owner = _Owner()
         stream: Any = watched_generator(result, owner)
+        held = weakref.ref(owner)
     elif hasattr(cls, "__anext__") and not hasattr(result, STEP):
         owner = stream = result
         result.__class__ = watched_type(cls)
+        held = None
     else:
         call.end(Exit.RETURNED)
         return result
     remembers = isinstance(result, CustomStreamWrapper) and call.description.remembers(result)
-    step = FirstStep(call, weakref.ref(owner), peeks=not remembers)
-    call.progress.source = step
-    setattr(owner, STEP, step)
     # The call is held by the tracker while the stream is open, and holds this weak reference:
     # its callback runs as soon as the stream goes, whatever else is part of a cycle.
-    call.stream = weakref.ref(stream, call.dropped)
+    call.stream = _WeakStream(stream, call)
+    step = FirstStep(call, held or call.stream, peeks=not remembers)
+    call.progress.source = step
+    setattr(owner, STEP, step)
     call.opens()
     return stream
+
+
+class _WeakStream(weakref.ref[Any]):
+    """Refers weakly to a stream, and tells its call when it goes."""
+
+    __slots__ = ("call",)
+
+    def __new__(cls, stream: object, call: Call) -> "_WeakStream":
+        return super().__new__(cls, stream, _gone)
+
+    def __init__(self, stream: object, call: Call) -> None:
+        super().__init__(stream, _gone)
+        self.call = call
+
+
+def _gone(ref: _WeakStream) -> None:
+    ref.call.dropped()
 
 
 def watched_type(cls: type) -> type:

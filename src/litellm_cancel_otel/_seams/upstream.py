@@ -7,6 +7,7 @@ Every HTTP client that LiteLLM uses for its providers sends through ``httpx.Asyn
 import asyncio
 import importlib
 import importlib.util
+import sys
 from collections.abc import Callable, Iterator
 from functools import lru_cache, wraps
 from typing import Any
@@ -59,7 +60,8 @@ def _address(request: Any) -> tuple[str | None, int | None]:
     port = getattr(url, "port", None)
     if port is None:
         port = {"http": 80, "https": 443}.get(getattr(url, "scheme", ""))
-    return host or None, port
+    # One text for all calls to a host: httpx makes a new one for each request.
+    return (sys.intern(host) if type(host) is str and host else None), port
 
 
 def _watch_close(response: Any, upstream: Upstream, clock: Callable[[], float]) -> None:

@@ -65,6 +65,8 @@ class Board:
         self.actions: defaultdict[tuple[Key, str], int] = defaultdict(int)
         self.faults = Faults()
         """Those of instruments that have closed, and the board's own."""
+        self.keys: dict[Key, Key] = {}
+        """Each key by itself: there is one of each, whoever holds it."""
         self.models: set[str] = set()
         self.providers: set[str] = set(sc.KNOWN_PROVIDERS)
         self.members: dict[Member, None] = {}

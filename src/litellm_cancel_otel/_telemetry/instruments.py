@@ -2,14 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, Protocol
 
 from opentelemetry.context import Context
 from opentelemetry.metrics import Counter, Histogram, MeterProvider
 
 from .._contract import semconv as sc
 from .._contract.faults import Faults
-from .._contract.records import CallFacts, Ending, Outcome, Reason
+from .._contract.records import Ending, Outcome, Reason
 from .board import Key as Key
 from .board import attributes, board_of
 from .timeline import since_cancel, time_to_cancel
@@ -18,6 +18,19 @@ MAX_PROVIDERS: Final = 100
 """Providers without a name in the semantic conventions; those past this number are ``_other``."""
 
 Measured = dict[str, str]
+
+
+class Counted(Protocol):
+    """What a call is counted under, by LiteLLM's names."""
+
+    @property
+    def operation(self) -> str: ...
+
+    @property
+    def provider(self) -> str: ...
+
+    @property
+    def model(self) -> str: ...
 
 
 class Instruments:
@@ -49,19 +62,20 @@ class Instruments:
         self._loop_lag = board.histogram(sc.LOOP_LAG)
         board.join(self)
 
-    def key(self, facts: CallFacts, *, answered: bool = True) -> Key:
+    def key(self, call: Counted, *, answered: bool = True) -> Key:
         """Return a call's provider, model and operation, each from a bounded number of values.
 
         One that was never answered takes no place of the others': anybody can make up names.
         """
         board = self._board
-        model, provider = facts.model, sc.provider_name(facts.provider)
+        model, provider = call.model, sc.provider_name(call.provider)
         if model not in board.models:
             model = self._placed(model, board.models, self._max_models, answered)
         if provider not in board.providers:
             most = len(sc.KNOWN_PROVIDERS) + MAX_PROVIDERS
             provider = self._placed(provider, board.providers, most, answered)
-        return provider, model, facts.operation
+        key = (provider, model, call.operation)
+        return board.keys.setdefault(key, key)
 
     def _placed(self, value: str, taken: set[str], most: int, answered: bool) -> str:
         with self._board.lock:

@@ -124,6 +124,11 @@ class Recorder:
             self._unsaid.pop(list(self._unsaid)[0], None)  # noqa: RUF015 - other threads change it
         self._unsaid[call_id] = (key, ending, context)
 
+    @property
+    def waits_for_usage(self) -> bool:
+        """Whether a whole answer's length is still to be told."""
+        return bool(self._unsaid)
+
     def used(self, call_id: str, output_tokens: int) -> None:
         """Take LiteLLM's count of a whole answer's tokens, which it makes after the call's end."""
         if (waiting := self._unsaid.pop(call_id, None)) is not None:

@@ -8,7 +8,7 @@ next chunk long after the last one came, and then the provider has had no time a
 
 from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
-from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from .._contract.records import Reason
 
@@ -94,10 +94,16 @@ def _silence(seen: Seen, patience: Patience, waited: int | None, now: float) -> 
     return Look(now, waited, Reason.NO_CHUNK, since)
 
 
-class Due(Protocol):
-    """What is due at a time."""
+class Due:
+    """What is due at a time; of those that are due at one moment, any may be the first."""
 
-    due: float
+    __slots__ = ("due",)
+
+    def __init__(self) -> None:
+        self.due = 0.0
+
+    def __lt__(self, other: "Due") -> bool:
+        return False
 
 
 D = TypeVar("D", bound=Due)
@@ -107,8 +113,7 @@ class Agenda(Generic[D]):
     """What is due when, the next first; the old entry of a thing that was put off is skipped."""
 
     def __init__(self) -> None:
-        self._entries: list[tuple[float, int, D]] = []
-        self._number = 0
+        self._entries: list[tuple[float, D]] = []
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -116,19 +121,18 @@ class Agenda(Generic[D]):
     def put(self, thing: D, due: float) -> None:
         """Make a thing due at a time, and at no other."""
         thing.due = due
-        self._number += 1
-        heappush(self._entries, (due, self._number, thing))
+        heappush(self._entries, (due, thing))
 
     def take(self, now: float) -> list[D]:
         """Return what is due by now, and forget it."""
         taken: list[D] = []
         while self._entries and self._entries[0][0] <= now:
-            due, _, thing = heappop(self._entries)
+            due, thing = heappop(self._entries)
             if thing.due == due:
                 taken.append(thing)
         return taken
 
     def keep(self, wanted: Callable[[D], bool]) -> None:
         """Forget whatever is not wanted, and entries that were put off."""
-        self._entries = [one for one in self._entries if one[2].due == one[0] and wanted(one[2])]
+        self._entries = [one for one in self._entries if one[1].due == one[0] and wanted(one[1])]
         heapify(self._entries)

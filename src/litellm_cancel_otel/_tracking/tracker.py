@@ -103,10 +103,10 @@ class Tracker:
 
     def opened(self, call: Call) -> None:
         """Take a call's stream as open until the call ends."""
-        facts = call.facts()
-        key = self.recorder.instruments.key(facts)
+        subject = call.subject()
+        key = self.recorder.instruments.key(subject)
         if self.watchdog is not None:
-            self.streams[call] = self.watchdog.watch(call, key, facts)
+            self.streams[call] = self.watchdog.watch(call, key, subject)
         else:
             self.streams[call] = WatchedStream(call, key)
         self.recorder.instruments.opened(key)
@@ -148,7 +148,7 @@ class Tracker:
         """Count an action of the guard's."""
         instruments = self.recorder.instruments
         stream = self.streams.get(call)
-        key = instruments.key(call.facts()) if stream is None else stream.key
+        key = instruments.key(call.subject()) if stream is None else stream.key
         instruments.guarded(key, action)
 
     def completed(self, call: Call) -> bool:
@@ -161,7 +161,7 @@ class Tracker:
         if stream is not None and stream.found:
             return False
         instruments = self.recorder.instruments
-        key = instruments.key(call.facts()) if stream is None else stream.key
+        key = instruments.key(call.subject()) if stream is None else stream.key
         self._forget(call)
         instruments.count(key, Outcome.COMPLETED)
         return True
@@ -191,6 +191,11 @@ class Tracker:
         # A response that was read to its end is LiteLLM's to close, and may be about to be.
         if ending.upstream_open and ending.verdict.outcome is not Outcome.COMPLETED:
             self._clean_up(call, note)
+
+    @property
+    def waits_for_usage(self) -> bool:
+        """Whether a whole answer's length may still be to be told."""
+        return bool(self.notes.pending) or self.recorder.waits_for_usage
 
     def used(self, call_id: str, output_tokens: int) -> None:
         """Take LiteLLM's count of a whole answer's tokens, which it makes after the call's end."""

@@ -14,7 +14,7 @@ from typing import Final
 from .._asyncio.loop_lag import LoopLag
 from .._calls.call import Call
 from .._contract.faults import Faults
-from .._contract.records import CallFacts, Times
+from .._contract.records import Subject, Times
 from .._contract.settings import Settings
 from .._telemetry.instruments import Key
 from .._telemetry.recorder import Recorder
@@ -25,6 +25,9 @@ from .watched_stream import WatchedStream, streams_of
 
 EXPLAINED_AT_ONCE: Final = 20
 """Stuck streams that get their await chain and span in one tick; the gauge has them all at once."""
+
+_SPARE: Final = 64
+"""Entries of streams that have ended which the agenda may hold while any stream is open."""
 
 
 class Watchdog:
@@ -63,11 +66,11 @@ class Watchdog:
 
     # In the loops' threads
 
-    def watch(self, call: Call, key: Key, facts: CallFacts) -> WatchedStream:
+    def watch(self, call: Call, key: Key, subject: Subject) -> WatchedStream:
         """Return a call's stream, watched until it ends."""
         if self._closed:
             return WatchedStream(call, key)
-        stream = WatchedStream(call, key, self, self._patience(facts.provider, facts.model))
+        stream = WatchedStream(call, key, self, self._patience(subject.provider, subject.model))
         if self._thread is None:
             self._start()
         stream.changed()
@@ -159,7 +162,8 @@ class Watchdog:
             self._look(stream, now)
         self._explain()
         self._ping()
-        if len(self._agenda) > 2 * len(self._streams) + 256:
+        spare = _SPARE if self._streams else 0
+        if len(self._agenda) > 2 * len(self._streams) + spare:
             self._agenda.keep(lambda stream: stream.call is not None)
 
     def _look(self, stream: WatchedStream, now: float) -> None:
@@ -187,11 +191,12 @@ class Watchdog:
 
     def _cleared(self, stream: WatchedStream, now: float, *, ended: bool) -> None:
         self._count(stream, -1)
-        stuck, logged = stream.stuck, stream.logged
+        stuck, case = stream.stuck, stream.case
+        logged = case is not None and case.logged
         stream.is_cleared()
         del self._stuck[stream]
-        if logged and stuck is not None and stream.facts is not None:
-            self._log.cleared(stream.facts, stuck, now, ended=ended)
+        if logged and stuck is not None and case is not None and case.facts is not None:
+            self._log.cleared(case.facts, stuck, now, ended=ended)
 
     def _count(self, stream: WatchedStream, by: int) -> None:
         if stream.stuck is not None:
@@ -208,17 +213,16 @@ class Watchdog:
                 self._faults.note("watchdog.explain", fault)
 
     def _explain_one(self, stream: WatchedStream) -> None:
-        call, stuck = stream.call, stream.is_explained()
-        if call is None or stuck is None or stream.facts is None:
+        call, case = stream.call, stream.is_explained()
+        if call is None or case is None or case.stuck is None or case.facts is None:
             return
+        facts, stuck = case.facts, case.stuck
         progress, disconnect = call.progress, call.signs.disconnect
-        if stream.first is None:
+        if case.first is None:
             gone = None if disconnect is None else disconnect.at
             times = Times(call.start, stuck.found, progress.first_chunk, gone)
-            stream.first = self._recorder.stuck(
-                stream.facts, times, progress.chunks, stuck, call.parent
-            )
-        stream.logged = self._log.found(stream.facts, stuck, progress.chunks)
+            case.first = self._recorder.stuck(facts, times, progress.chunks, stuck, call.parent)
+        case.logged = self._log.found(facts, stuck, progress.chunks)
 
     # The loops
 

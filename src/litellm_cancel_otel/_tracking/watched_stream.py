@@ -12,7 +12,7 @@ from .._contract.records import CallFacts, Place, Stuck
 from .._telemetry.instruments import Key
 from .._telemetry.recorder import FirstSpan
 from .holding import Holding
-from .overdue import Look, Patience, Seen, look
+from .overdue import Due, Look, Patience, Seen, look
 
 _REMEMBERED: Final = 8
 """The times a stream was stuck that its last span tells of, the latest ones."""
@@ -28,23 +28,29 @@ class Watcher(Protocol):
         """Return a loop's worst lag from a moment until now, 0 where it is not known."""
 
 
-class WatchedStream:
+class Case:
+    """What is kept of a stream that was found stuck, which few ever are."""
+
+    __slots__ = ("facts", "first", "found", "logged", "stuck")
+
+    def __init__(self) -> None:
+        self.stuck: Stuck | None = None
+        """Why it is stuck, where it still is."""
+        self.found: tuple[Stuck, ...] = ()
+        """The times that it was found stuck."""
+        self.facts: CallFacts | None = None
+        """What the call is; asked for when it is first found stuck."""
+        self.first: FirstSpan | None = None
+        """The span that says so while it lasts."""
+        self.logged = False
+        """The log says that it is stuck."""
+
+
+class WatchedStream(Due):
     """What is kept of one open stream; the stream's loop and the watchdog's thread share it."""
 
     __slots__ = (
-        "call",
-        "counted",
-        "due",
-        "facts",
-        "first",
-        "found",
-        "holding",
-        "key",
-        "logged",
-        "loop",
-        "patience",
-        "stuck",
-        "waited",
+        *("call", "case", "counted", "holding", "key", "loop", "patience", "waited"),
         "watcher",
     )
 
@@ -55,6 +61,7 @@ class WatchedStream:
         watcher: Watcher | None = None,
         patience: Patience | None = None,
     ) -> None:
+        super().__init__()
         self.call: Call | None = call
         """None once the stream has ended."""
         self.key = key
@@ -63,24 +70,29 @@ class WatchedStream:
         """None where the watchdog is off."""
         self.patience = patience
         self.loop = call.driving.loop
-        self.due = 0.0
-        """When the watchdog looks at it again."""
         self.waited: int | None = None
         """The chunk, by its number, that the last look saw it waiting for."""
         self.counted = False
         """It counts among its loop's streams."""
-        self.stuck: Stuck | None = None
-        """Why it is stuck, where it is."""
-        self.found: tuple[Stuck, ...] = ()
-        """The times that it was found stuck."""
-        self.facts: CallFacts | None = None
-        """What the call is; asked for when it is first found stuck."""
-        self.first: FirstSpan | None = None
-        """The span that says so while it lasts."""
-        self.logged = False
-        """The log says that it is stuck."""
+        self.case: Case | None = None
+        """None where it was never stuck."""
         self.holding = Holding()
         """Who holds it, once its drivers are done."""
+
+    @property
+    def stuck(self) -> Stuck | None:
+        """Why it is stuck, where it is."""
+        return None if self.case is None else self.case.stuck
+
+    @property
+    def found(self) -> tuple[Stuck, ...]:
+        """The times that it was found stuck."""
+        return () if self.case is None else self.case.found
+
+    @property
+    def first(self) -> FirstSpan | None:
+        """The span that said so while it lasted, where there is one."""
+        return None if self.case is None else self.case.first
 
     def __repr__(self) -> str:
         state = "open" if self.stuck is None else f"stuck: {self.stuck.reason}"
@@ -115,19 +127,20 @@ class WatchedStream:
     def is_found(self, found: Look, now: float) -> None:
         """Note that it is stuck from now on."""
         assert found.reason is not None
-        self.stuck = Stuck(found.reason, found.since, now)
-        self.found = (*self.found[1 - _REMEMBERED :], self.stuck)
+        case = self.case = self.case or Case()
+        case.stuck = Stuck(found.reason, found.since, now)
+        case.found = (*case.found[1 - _REMEMBERED :], case.stuck)
 
-    def is_explained(self) -> Stuck | None:
+    def is_explained(self) -> Case | None:
         """Note where it waits, and since when its loop is blocked; None where it is not stuck."""
-        call, stuck = self.call, self.stuck
-        if call is None or stuck is None:
+        call, case, stuck = self.call, self.case, self.stuck
+        if call is None or case is None or stuck is None:
             return None
         since = call.progress.last_chunk or call.start
         explained = replace(stuck, chain=self.where(), loop_lag=self.blocked(since, stuck.found))
-        self.stuck, self.found = explained, (*self.found[:-1], explained)
-        self.facts = call.facts()
-        return explained
+        case.stuck, case.found = explained, (*case.found[:-1], explained)
+        case.facts = call.facts()
+        return case
 
     def where(self) -> tuple[Place, ...]:
         """Return what it waits for; where nobody drives it, who holds it. From any thread."""
@@ -143,8 +156,9 @@ class WatchedStream:
 
     def is_cleared(self) -> None:
         """Note that it is no longer stuck."""
-        self.stuck = None
-        self.logged = False
+        if self.case is not None:
+            self.case.stuck = None
+            self.case.logged = False
 
 
 def streams_of(streams: Mapping[Call, WatchedStream]) -> list[tuple[Call, WatchedStream]]:

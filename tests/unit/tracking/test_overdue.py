@@ -2,20 +2,18 @@
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 
 from litellm_cancel_otel._contract.records import Reason
-from litellm_cancel_otel._tracking.overdue import Agenda, Look, Patience, Seen, look
+from litellm_cancel_otel._tracking.overdue import Agenda, Due, Look, Patience, Seen, look
 
 LIMITS = Patience(after_disconnect=5, no_chunk=60, first_chunk=600)
 TICK = 1.0
 
 
-@dataclass(eq=False)
-class Thing:
-    due: float = 0.0
+class Thing(Due):
+    pass
 
 
 def found(seen: Seen, until: float, *, tick: float = TICK) -> tuple[float, Look] | None:
@@ -131,6 +129,14 @@ class TestAgenda:
         assert agenda.take(2) == [early, late]
         assert agenda.take(2) == []
 
+    def test_any_number_at_one_moment(self) -> None:
+        agenda: Agenda[Thing] = Agenda()
+        things = {Thing() for _ in range(9)}
+        for thing in things:
+            agenda.put(thing, 1)
+
+        assert set(agenda.take(1)) == things
+
     def test_put_off(self) -> None:
         agenda: Agenda[Thing] = Agenda()
         thing = Thing()
@@ -201,13 +207,13 @@ def _read(
     yield max(now, arrives), "end"
 
 
-class Stream:
+class Stream(Due):
     """One stream of the simulation, and what a look at it sees."""
 
     def __init__(self, start: float) -> None:
+        super().__init__()
         self.seen = Seen(start)
         self.waited: int | None = None
-        self.due = 0.0
         self.ended = False
 
     def happens(self, what: str, now: float) -> None:
