@@ -61,6 +61,7 @@ async def pieces(stream: Any, unwound: list[str] | None = None, preamble: int = 
 
 async def fails(consumer: AsyncIterator[Any], steps: int = 1) -> None:
     """Take some pieces and raise."""
+    await asyncio.sleep(0)  # an eager task is its driver's callbacks' too
     for _ in range(steps):
         await anext(consumer)
     raise Failure
@@ -98,7 +99,7 @@ async def settled(telemetry: Telemetry) -> None:
 @every_loop
 async def test_sweep_costs_the_same_however_many_others_are_open(telemetry: Telemetry) -> None:
     counts, kept = [], []
-    for others in (1, 1_000):
+    for others in (1, 1, 1_000):  # the first one only warms up: Python 3.12 counts nothing there
         for _ in range(others):
             kept.append(pieces(Stream(telemetry)))
             await anext(kept[-1])
@@ -111,7 +112,9 @@ async def test_sweep_costs_the_same_however_many_others_are_open(telemetry: Tele
         assert unwound == ["finally"]
         assert stream.call.ended
 
-    assert counts[0] == counts[1]
+    _, few, many = counts
+    assert few > 0
+    assert abs(many - few) < 50  # a list of weak references is pruned now and then
     for one in kept:
         await one.aclose()
     for call in list(telemetry.tracker.streams):

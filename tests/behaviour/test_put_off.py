@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
@@ -96,7 +96,8 @@ async def test_loop_makes_no_span(telemetry: Telemetry) -> None:
 @pytest.mark.parametrize("others", [0, 1_000])
 async def test_loop_has_little_to_do(telemetry: Telemetry, others: int) -> None:
     open_still = [opened(telemetry) for _ in range(others)]
-    cancel(opened(telemetry))  # the first one starts the thread
+    with Bytecodes():  # the first one starts the thread; and Python 3.12 counts nothing there
+        cancel(opened(telemetry))
     call, error = opened(telemetry), asyncio.CancelledError()
     with nobody_settles(telemetry), Bytecodes() as counted:
         call.end(Exit.CANCELLED, error)
@@ -233,7 +234,7 @@ async def test_cancel_of_a_server_that_stops_is_recorded_at_once(telemetry: Tele
     call.thrown(error)
     call.end(Exit.CANCELLED, error)
     task.uncancel()
-    with pytest.raises(asyncio.CancelledError):
+    with suppress(asyncio.CancelledError):  # from Python 3.13 on it is taken back whole
         await asyncio.sleep(0)
 
     assert len(telemetry._exporter.spans) == 1

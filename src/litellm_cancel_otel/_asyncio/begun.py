@@ -3,7 +3,9 @@
 import asyncio
 from bisect import bisect_left
 from collections.abc import Iterator
+from functools import lru_cache
 from inspect import CO_ASYNC_GENERATOR
+from pathlib import PurePath
 from types import AsyncGeneratorType, FrameType
 from typing import Any, Final
 from weakref import WeakKeyDictionary, WeakValueDictionary, ref
@@ -12,6 +14,11 @@ from .tasks import running_task
 
 _FEW: Final = 8
 """Generators of one task that are kept before those that have gone are looked for."""
+
+_BELOW: Final = frozenset(
+    ("httpx", "httpx2", "httpcore", "httpcore2", "aiohttp", "openai", "anthropic")
+)
+"""Libraries whose generators bring an answer in: none of them holds a stream of LiteLLM's."""
 
 Generator = AsyncGeneratorType[Any, Any]
 
@@ -48,6 +55,8 @@ _by_frame: "WeakValueDictionary[int, Generator]" = WeakValueDictionary()
 
 def begins(generator: Generator) -> None:
     """Note that the running task begins a generator."""
+    if _is_below(generator.ag_code.co_filename):
+        return
     _by_frame[id(generator.ag_frame)] = generator
     task = running_task()
     if task is not None:
@@ -55,6 +64,11 @@ def begins(generator: Generator) -> None:
         if begun is None:
             begun = _of_tasks[task] = Begun()
         begun.add(generator)
+
+
+@lru_cache(maxsize=1024)
+def _is_below(filename: str) -> bool:
+    return not _BELOW.isdisjoint(PurePath(filename).parts)
 
 
 def begun_by(task: "asyncio.Task[object]") -> Begun | None:

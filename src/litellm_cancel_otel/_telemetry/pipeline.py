@@ -12,16 +12,11 @@ before CancelTelemetry() is created, or passes it.
 import atexit
 import inspect
 import os
-import re
-import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import entry_points
-from queue import SimpleQueue
-from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar, cast
-from urllib.parse import unquote, urlsplit
+from typing import Any, Final, Generic, TypeVar, cast
 from uuid import uuid4
 
 from opentelemetry import metrics, trace
@@ -32,8 +27,11 @@ from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from .._contract.forks import follow_forks
 from .._contract.log import warn
+from .keeper import Keeper, all_set
+from .showable import shown_address as shown_address
+from .showable import told
+from .showable import without_secrets as without_secrets
 
 PATIENCE_MILLIS: Final = 2_000
 """How much longer a process takes to exit because of us, at most, whatever the collector does."""
@@ -50,7 +48,7 @@ class Pipeline:
 
     tracer_provider: trace.TracerProvider
     meter_provider: metrics.MeterProvider
-    _built: tuple["_Keeper", ...] = ()
+    _built: tuple["Keeper", ...] = ()
     _nowhere: tuple["_Signal[Any]", ...] = ()
 
     def tell_nowhere(self) -> None:
@@ -66,7 +64,7 @@ class Pipeline:
 
     def flush(self, timeout_millis: int = PATIENCE_MILLIS) -> bool:
         """Export what was recorded; return whether that ended in time, not whether it arrived."""
-        return _all_set([keeper.flush() for keeper in self._built], timeout_millis)
+        return all_set([keeper.flush() for keeper in self._built], timeout_millis)
 
     def shutdown(self, timeout_millis: int = PATIENCE_MILLIS) -> bool:
         """Export what was recorded and stop; return whether that ended in time.
@@ -74,7 +72,7 @@ class Pipeline:
         With a timeout of 0 it is begun and not waited for, so that an event loop may call it. At
         exit it is called anyway, and waits for what was begun.
         """
-        in_time = _all_set([keeper.shutdown() for keeper in self._built], timeout_millis)
+        in_time = all_set([keeper.shutdown() for keeper in self._built], timeout_millis)
         if in_time:
             atexit.unregister(self.at_exit)
         return in_time
@@ -93,7 +91,7 @@ def resolve(
     meter_provider: metrics.MeterProvider | None = None,
 ) -> Pipeline:
     """Find or build the provider of each signal; a bad OTEL_* variable is a warning in the log."""
-    built: list[_Keeper] = []
+    built: list[Keeper] = []
     nowhere: list[_Signal[Any]] = []
     if meter_provider is None:
         meter_provider = _choose(_METRICS, built, nowhere)
@@ -155,7 +153,7 @@ _METRICS: Final[_Signal[metrics.MeterProvider]] = _Signal(
 
 def _choose(
     signal: _Signal[P],
-    built: "list[_Keeper]",
+    built: "list[Keeper]",
     nowhere: "list[_Signal[Any]]",
     metered_by: metrics.MeterProvider | None = None,
 ) -> P:
@@ -174,9 +172,9 @@ def _choose(
     if not exporters:
         return current
     try:
-        keeper = _Keeper(signal.build(exporters, _resource()))
+        keeper = Keeper(signal.build(exporters, _resource()))
     except Exception as exc:  # noqa: BLE001 - the SDK reads a dozen variables more
-        warn("%s go nowhere: %s", signal.name, _told(exc))
+        warn("%s go nowhere: %s", signal.name, told(exc))
         return current
     built.append(keeper)
     return cast("P", keeper.provider)
@@ -228,7 +226,7 @@ def _exporter(signal: str, name: str, metered_by: metrics.MeterProvider | None) 
             make = found.load()
             return make(**metering(make, metered_by))
         except Exception as exc:  # half a package, or a variable that it cannot read
-            raise LookupError(f"{name} failed with {_told(exc)}") from exc
+            raise LookupError(f"{name} failed with {told(exc)}") from exc
     if name in _OTLP.values():
         package = f"opentelemetry-exporter-{name.replace('_', '-')}"
         raise LookupError(f"the package {package} is not installed")
@@ -246,68 +244,7 @@ def _scraped() -> object:
     try:
         return ScrapedReader()
     except Exception as exc:  # the port is taken, or the host is none of this machine's
-        raise LookupError(f"prometheus failed with {_told(exc)}") from exc
-
-
-def _told(exc: Exception) -> str:
-    return without_secrets(f"{type(exc).__name__}: {exc}")
-
-
-HIDDEN: Final = "(hidden)"
-
-_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_URL: Final = re.compile(_SCHEME.pattern + r"""[^\s'"<>]*[^\s'"<>.,;:)\]}]""")
-
-
-def without_secrets(text: str) -> str:
-    """Return a text as it may be shown: no password, query or header that a variable holds."""
-    text = _URL.sub(lambda found: shown_address(found[0]), text)
-    for secret in sorted(_secrets(), key=len, reverse=True):
-        text = text.replace(secret, HIDDEN)
-    return text
-
-
-def shown_address(address: str) -> str:
-    """Return an endpoint's scheme, host, port and path, which is all of it that may be shown."""
-    scheme, rest = _divided(address)
-    try:
-        url = urlsplit(f"//{rest}")
-        port = "" if url.port is None else f":{url.port}"
-    except ValueError:  # no port, or no address: then who knows where the password ends
-        return f"{scheme}{HIDDEN}"
-    host = url.hostname or ""
-    if "@" in url.path or (host == "" and rest) or (url.username is None and "@" in rest):
-        return f"{scheme}{HIDDEN}"  # a password with a character that ends the host
-    host = f"[{host}]" if ":" in host else host
-    return f"{scheme}{host}{port}{url.path}"
-
-
-def _divided(address: str) -> tuple[str, str]:
-    scheme = _SCHEME.match(address)
-    return (scheme[0], address[scheme.end() :]) if scheme else ("", address)
-
-
-def _secrets() -> set[str]:
-    """Return what of the OTEL_* variables must not be shown, as it stands there and decoded."""
-    found: set[str] = set()
-    for name, value in os.environ.items():
-        if not name.startswith("OTEL_"):
-            continue
-        if name.endswith("HEADERS"):
-            pairs = (pair.partition("=") for pair in value.split(","))
-            found |= {value, *(text for _, _, text in pairs)}
-        elif "ENDPOINT" in name:
-            _, rest = _divided(value.strip())
-            user, _, password = rest.rpartition("@")[0].partition(":")
-            query = rest.partition("?")[2]
-            found |= {f"{user}:{password}" if password else user, password, query}
-            found |= {pair.partition("=")[2] for pair in query.split("&")}
-    found |= {unquote(secret) for secret in found}
-    return {secret.strip() for secret in found if len(secret.strip()) >= _LEAST}
-
-
-_LEAST: Final = 4
-"""Shorter ones are not looked for: they would be found in every other word."""
+        raise LookupError(f"prometheus failed with {told(exc)}") from exc
 
 
 def _resource() -> Resource:
@@ -317,67 +254,3 @@ def _resource() -> Resource:
 
 
 _INSTANCE_ID: Final = str(uuid4())
-
-
-_Job: TypeAlias = tuple[Callable[[], object], threading.Event]
-
-
-class _Provider(Protocol):
-    def force_flush(self) -> bool: ...
-    def shutdown(self) -> None: ...
-
-
-class _Keeper:
-    """A provider of ours and the thread that flushes and closes it, for either may hang.
-
-    The thread is there from the beginning: from Python 3.12 on none can be started at exit.
-    """
-
-    def __init__(self, provider: _Provider) -> None:
-        self.provider = provider
-        self._closing: threading.Event | None = None
-        self._start()
-        follow_forks(self)
-
-    def flush(self) -> threading.Event:
-        return self._closing or self._do(self.provider.force_flush, threading.Event())
-
-    def shutdown(self) -> threading.Event:
-        if self._closing is None:
-            self._closing = threading.Event()
-            self._do(self.provider.shutdown, self._closing)
-        return self._closing
-
-    def _do(self, job: Callable[[], object], done: threading.Event) -> threading.Event:
-        self._jobs.put((job, done))
-        return done
-
-    def forked(self) -> None:
-        """Start the thread again: a child inherits none."""
-        self._start()
-
-    def _start(self) -> None:
-        self._jobs: SimpleQueue[_Job] = SimpleQueue()
-        if self._closing is None:
-            name = "litellm-cancel-otel-export"
-            threading.Thread(target=self._work, args=(self._jobs,), name=name, daemon=True).start()
-        else:  # the parent's to close
-            self._closing = threading.Event()
-            self._closing.set()
-
-    def _work(self, jobs: SimpleQueue[_Job]) -> None:
-        done = None
-        while done is None or done is not self._closing:
-            job, done = jobs.get()
-            try:
-                job()
-            except Exception as exc:  # noqa: BLE001 - an exporter may raise anything
-                warn("telemetry could not be flushed: %s", _told(exc))
-            done.set()
-
-
-def _all_set(events: Sequence[threading.Event], timeout_millis: int) -> bool:
-    deadline = time.monotonic() + timeout_millis / 1_000
-    for event in events:
-        event.wait(max(0.0, deadline - time.monotonic()))
-    return all(event.is_set() for event in events)

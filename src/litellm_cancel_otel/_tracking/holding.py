@@ -32,6 +32,11 @@ class Holding:
 
     def driven_by(self, task: "asyncio.Task[object]") -> None:
         """Take the running task as the one that drives the stream from now on."""
+        if self._driver is None or self._driver() is not task:
+            self._handed_to(task)
+        self._take(generators_that_run(sys._getframe(1)))
+
+    def _handed_to(self, task: "asyncio.Task[object]") -> None:
         self.driver_done()
         if self._since is not None:
             begun, mark = self._since
@@ -40,7 +45,6 @@ class Holding:
         self._driver = ref(task)
         begun_before = begun_by(task)
         self._mark = 0 if begun_before is None else begun_before.count
-        self._take(generators_that_run(sys._getframe(1)))
 
     def _take(self, generators: Iterable[AsyncGenerator | None]) -> None:
         for generator in generators:

@@ -85,11 +85,11 @@ class Notes:
         self._settle(None)
 
     def settle_in_slices(self) -> None:
-        """Settle everything, and let the loops have the interpreter in between."""
+        """Settle everything, and let the loops have the interpreter before and in between."""
         self._awake = False  # what is left from here on wakes the thread again
         while self._left:
-            self._settle(time.perf_counter() + _SLICE)
             time.sleep(_BREATH)
+            self._settle(time.perf_counter() + _SLICE)
 
     def _settle(self, until: float | None) -> None:
         me = threading.get_ident()

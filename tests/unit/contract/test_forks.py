@@ -10,7 +10,7 @@ import pytest
 
 from litellm_cancel_otel._contract import forks
 from litellm_cancel_otel._contract.forks import follow_forks
-from litellm_cancel_otel._telemetry.pipeline import _all_set, _Keeper
+from litellm_cancel_otel._telemetry.keeper import Keeper, all_set
 from support.forking import in_child
 from support.telemetry import Telemetry
 
@@ -85,9 +85,9 @@ def test_there_is_one_hook_however_many_telemetries(
     for _ in range(3):
         with Telemetry(top_socket=str(tmp_path / "top")) as telemetry:
             followed = len(forks._alive)
-            keeper = _Keeper(telemetry.meter_provider)
+            keeper = Keeper(telemetry.meter_provider)
             assert len(forks._alive) == followed + 1
-            _all_set([keeper.shutdown()], 10_000)
+            all_set([keeper.shutdown()], 10_000)
         del telemetry, keeper
     for thread in set(threading.enumerate()) - threads:
         thread.join(10)  # it holds what it works for
