@@ -1,7 +1,8 @@
 """The provider's HTTP response: which host, when it was closed, and how to close it.
 
-Every HTTP client that LiteLLM uses for its providers sends through ``httpx.AsyncClient.send``
-(openai 3 through its fork, ``httpx2``), aiohttp's sessions too, behind a transport of LiteLLM's.
+Nearly every HTTP client that LiteLLM uses for its providers sends through
+``httpx.AsyncClient.send`` (openai 3 through its fork, ``httpx2``), aiohttp's sessions too, behind a
+transport of LiteLLM's. ``sessions.py`` and ``threads.py`` watch those that do not.
 """
 
 import asyncio
@@ -13,7 +14,9 @@ from typing import Any
 
 from .._asyncio.tasks import running_task
 from .._calls.upstream import Upstream
-from .active import CURRENT
+from . import sessions, threads
+from .active import CURRENT, asking_call
+from .addresses import address_of
 from .patching import SeamMissing, Undo, replace
 
 LIBRARIES = ("httpx", "httpx2")
@@ -21,8 +24,13 @@ LIBRARIES = ("httpx", "httpx2")
 
 def install() -> list[Undo]:
     """Watch the HTTP libraries that are there; raise SeamMissing where one is not as expected."""
-    found = [name for name in LIBRARIES if importlib.util.find_spec(name) is not None]
-    return [_watch_send(importlib.import_module(name)) for name in found]
+    undo: list[Undo] = []
+    for name in filter(importlib.util.find_spec, LIBRARIES):
+        library = importlib.import_module(name)
+        undo += [_watch_send(library), threads.install(library)]
+    if importlib.util.find_spec("aiohttp") is not None:
+        undo.append(sessions.install(importlib.import_module("aiohttp")))
+    return undo
 
 
 def _watch_send(library: Any) -> Undo:
@@ -32,11 +40,10 @@ def _watch_send(library: Any) -> Undo:
 
     @wraps(original)
     async def send(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-        call = CURRENT.get()
-        # A task started during the call inherits its context: what it sends is not the call's.
-        if call is None or call.ended or call.driving.task is not running_task():
+        call = asking_call()
+        if call is None:
             return await original(self, request, *args, **kwargs)
-        upstream = Upstream(*_address(request))
+        upstream = Upstream(*address_of(request.url))
         call.upstream = upstream
         try:
             response = await original(self, request, *args, **kwargs)
@@ -50,15 +57,6 @@ def _watch_send(library: Any) -> Undo:
         return response
 
     return replace(library.AsyncClient, "send", send)
-
-
-def _address(request: Any) -> tuple[str | None, int | None]:
-    url = getattr(request, "url", None)
-    host = getattr(url, "host", None)
-    port = getattr(url, "port", None)
-    if port is None:
-        port = {"http": 80, "https": 443}.get(getattr(url, "scheme", ""))
-    return host or None, port
 
 
 def _watch_close(response: Any, upstream: Upstream, clock: Callable[[], float]) -> None:

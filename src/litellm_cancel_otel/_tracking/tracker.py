@@ -23,6 +23,7 @@ from .._telemetry.recorder import LateClose, Recorder
 from .bell import Door
 from .guard import Guard
 from .notes import Notes
+from .unstoppable_log import UnstoppableLog
 from .watchdog import Watchdog
 from .watched_stream import WatchedStream, streams_of
 
@@ -53,6 +54,7 @@ class Tracker:
         self._door = door
         self.watchdog = self._new_watchdog()
         self.notes = Notes(faults)
+        self._unstoppable = UnstoppableLog()
         self._began = 0.0
         recorder.instruments.disconnected = self._since_disconnect
         follow_forks(self)
@@ -150,6 +152,8 @@ class Tracker:
             late = self.recorder.record(ending, call.parent, first)
         except Exception as fault:  # noqa: BLE001 - an exporter of the host's may raise: we clean up all the same
             self.faults.note("recorder", fault)
+        if ending.unstoppable:
+            self._unstoppable.tell(ending)
         # A response that was read to its end is LiteLLM's to close, and may be about to be.
         if ending.upstream_open and ending.verdict.outcome is not Outcome.COMPLETED:
             self._clean_up(call, late)
@@ -168,6 +172,7 @@ class Tracker:
         if upstream is None or loop is None:
             return
         if late is not None:
+            self.notes.start()  # no stream may have had it started by now
             upstream.on_closed = lambda at: self.notes.leave(_LateNote(late, at))
         # A stream may be dropped in another thread, by the garbage collector.
         in_loop = partial(self._after_end, loop, call, upstream, late)
