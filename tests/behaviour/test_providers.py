@@ -62,7 +62,7 @@ def at(provider: FakeProvider) -> dict[str, object]:
 
 @every_streamed
 @pytest.mark.parametrize(
-    ("hang_at", "phase"), [("before_first_chunk", "request"), (1, "streaming")]
+    ("hang_at", "phase"), [("before_first_chunk", "request"), (30, "streaming")]
 )
 async def test_streamed_chat(
     telemetry: Telemetry,
@@ -74,7 +74,8 @@ async def test_streamed_chat(
     phase: str,
 ) -> None:
     give_token(monkeypatch)
-    provider.script = Script(hang_at=hang_at)
+    # Enough for LiteLLM 1.72, which reads from Bedrock in pieces of 1 KiB.
+    provider.script = Script(chunks=40, hang_at=hang_at)
     caller = Caller(sdk.acompletion(**who.chat(provider.base_url)))
     exchange = await silent(provider)
     if phase == "streaming":
@@ -219,6 +220,7 @@ class TestAiohttp:
         assert telemetry.outcomes() == {"completed": 1}
 
 
+@pytest.mark.skipif(OLD, reason="this LiteLLM asks Gemini for no image")
 class TestInThread:
     """LiteLLM asks Gemini for an image in a thread, which no cancel reaches."""
 
@@ -275,24 +277,25 @@ class TestInThread:
         assert not telemetry.spans
         assert not [one for one in caplog.messages if "goes on" in one]
 
-    async def test_what_a_hook_sends_in_a_thread_is_not_the_calls(
-        self, telemetry: Telemetry, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        class Hook(CustomLogger):
-            async def async_pre_call_deployment_hook(
-                self, kwargs: dict[str, Any], call_type: Any
-            ) -> None:
-                await asyncio.to_thread(httpx.get, f"{provider.base_url}/nobody", trust_env=False)
-                hooked.set()
-                await asyncio.Event().wait()
 
-        hooked = asyncio.Event()
-        monkeypatch.setattr(litellm, "callbacks", [Hook()])
-        caller = Caller(sdk.acompletion(**STREAMED[0].chat(provider.base_url)))
-        await hooked.wait()
+async def test_what_a_hook_sends_in_a_thread_is_not_the_calls(
+    telemetry: Telemetry, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Hook(CustomLogger):
+        async def async_pre_call_deployment_hook(
+            self, kwargs: dict[str, Any], call_type: Any
+        ) -> None:
+            await asyncio.to_thread(httpx.get, f"{provider.base_url}/nobody", trust_env=False)
+            hooked.set()
+            await asyncio.Event().wait()
 
-        caller.task.cancel()
+    hooked = asyncio.Event()
+    monkeypatch.setattr(litellm, "callbacks", [Hook()])
+    caller = Caller(sdk.acompletion(**STREAMED[0].chat(provider.base_url)))
+    await hooked.wait()
 
-        assert isinstance(await caller.ended(), asyncio.CancelledError)
-        span = await telemetry.span()
-        assert sc.SERVER_PORT not in (span.attributes or {})
+    caller.task.cancel()
+
+    assert isinstance(await caller.ended(), asyncio.CancelledError)
+    span = await telemetry.span()
+    assert sc.SERVER_PORT not in (span.attributes or {})
