@@ -25,6 +25,7 @@ from litellm_cancel_otel._demo.fakes import (
     aclose_litellm_clients,
     litellm_kwargs,
 )
+from litellm_cancel_otel._seams import sessions
 from support.calling import MESSAGES, Caller, silent
 from support.every_provider import STREAMED, Provider, every_streamed, give_token
 from support.telemetry import OLD, Telemetry, events, external
@@ -218,6 +219,19 @@ class TestAiohttp:
 
         assert answer.choices[0].message.content == provider.script.text
         assert telemetry.outcomes() == {"completed": 1}
+
+
+async def test_what_httpx_sends_through_aiohttp_is_seen_once(
+    telemetry: Telemetry, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[object] = []
+    monkeypatch.setattr(sessions, "address_in", seen.append)
+
+    caller = Caller(sdk.acompletion(**STREAMED[0].chat(provider.base_url)))
+
+    assert await caller.ended() is None
+    assert not seen
+    assert telemetry.outcomes() == {"completed": 1}
 
 
 @pytest.mark.skipif(OLD, reason="this LiteLLM asks Gemini for no image")
