@@ -18,7 +18,7 @@ THIS = ".".join(map(str, sys.version_info[:2]))
 
 OLDEST = (
     *("calls", "streams", "endings", "azure", "await_points", "operations", "lifecycle"),
-    *("faults", "upstream", "provider", "handling", "fakes", "waste", "prices"),
+    *("faults", "upstream", "provider", "providers", "handling", "fakes", "waste", "prices"),
     *("every_operation", "seams", "entry_points"),
 )
 """The tests that meet LiteLLM."""

@@ -346,7 +346,9 @@ class Call:
             wasted = float(disconnect is not None and exit_ is Exit.RETURNED)
         upstream = self.upstream
         # Asked before its time is read: the asking notes a close by the transport itself.
-        upstream_open = upstream is not None and upstream.is_open(now)
+        upstream_open = (
+            upstream is not None and upstream.is_open(now) and exit_ is not Exit.RETURNED
+        )
         return Ending(
             facts=facts,
             verdict=verdict,
@@ -360,7 +362,8 @@ class Call:
             ),
             chunks=progress.chunks,
             error_type=_error_type(exc, verdict),
-            upstream_open=upstream_open and exit_ is not Exit.RETURNED,
+            upstream_open=upstream_open,
+            unstoppable=upstream_open and upstream is not None and upstream.in_thread,
             undelivered=undelivered,
             wasted=wasted,
             output_price=self.description.output_price() if wasted else None,

@@ -23,11 +23,13 @@ class Upstream:
     Times are seconds of the tracker's clock.
     """
 
-    __slots__ = ("closed_at", "connection", "host", "on_closed", "port")
+    __slots__ = ("__weakref__", "closed_at", "connection", "host", "in_thread", "on_closed", "port")
 
-    def __init__(self, host: str | None, port: int | None) -> None:
+    def __init__(self, host: str | None, port: int | None, *, in_thread: bool = False) -> None:
         self.host = host
         self.port = port
+        self.in_thread = in_thread
+        """It is made in a thread: nothing stops it but its own end."""
         self.closed_at: float | None = None
         self.connection: Connection | None = None
         """None until there is a response, and again once it is closed."""

@@ -184,6 +184,8 @@ class Ending:
     error_type: str | None = None
     upstream_open: bool = False
     """The provider's response was still open when the call ended, and nobody will read it on."""
+    unstoppable: bool = False
+    """It is open because it runs in a thread, which no cancel reaches."""
     undelivered: int = 0
     """Chunks that the provider sent after the disconnect."""
     wasted: float = 0.0

@@ -95,7 +95,7 @@ async def client_for(
                 http_client=http,
                 max_retries=0,
             ), http.aclose
-        case "anthropic" | "bedrock":
+        case _:  # through a handler of LiteLLM's own
             handler = AsyncHTTPHandler()
             await handler.client.aclose()
             handler.client = http

@@ -57,6 +57,18 @@ def seams() -> Iterator[Seam]:
         upstream.install,
     )
     yield Seam(
+        " and ".join(f"{name}.Client.send" for name in upstream.LIBRARIES),
+        "a method of each library that is installed",
+        "a request that LiteLLM makes in a thread, which no cancel stops, is not told",
+        upstream.install_threads,
+    )
+    yield Seam(
+        "aiohttp.ClientSession._request",
+        "a coroutine method",
+        "the requests that LiteLLM makes by aiohttp itself have no address and are not closed",
+        upstream.install_sessions,
+    )
+    yield Seam(
         "asyncio.Timeout._on_timeout",
         "a method",
         "a deadline is told as task_cancel",

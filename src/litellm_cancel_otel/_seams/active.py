@@ -44,6 +44,17 @@ def call_in_progress() -> Call | None:
     return call
 
 
+def asking_call() -> Call | None:
+    """Return the call whose provider this task asks, if it sends a request now, or None.
+
+    A task that was started during a call inherits its context: what it sends is not the call's.
+    """
+    call = CURRENT.get()
+    if call is None or call.ended or call.driving.task is not running_task():
+        return None
+    return call
+
+
 T = TypeVar("T")
 
 

@@ -239,7 +239,11 @@ def peek(call: Call, chunk: object) -> None:
 
 
 class FirstStep(ChunkStep):
-    """Awaits the first chunk with the call as the current one: some providers ask only now."""
+    """Awaits the first chunk with the call as the current one: some providers are asked only now.
+
+    Where LiteLLM makes a stream's first events itself, as it does where it bridges one API to
+    another, it goes on until the provider is asked.
+    """
 
     __slots__ = ("_asked", "_peeks")
 
@@ -276,9 +280,12 @@ class FirstStep(ChunkStep):
 
     def _first(self) -> None:
         progress, owner = self._progress, self._owner()
-        if progress.chunks and owner is not None:
+        if not progress.chunks or owner is None:
+            return
+        if progress.first_chunk is None:
             progress.first_chunk = progress.last_chunk
             self.call.forget_taken_back()
+        if not self._peeks or self.call.upstream is not None:
             step = (PeekingStep if self._peeks else ChunkStep)(self.call, self._owner)
             progress.source = step
             setattr(owner, STEP, step)

@@ -1,20 +1,22 @@
 """The provider's HTTP response: which host, when it was closed, and how to close it.
 
-Every HTTP client that LiteLLM uses for its providers sends through ``httpx.AsyncClient.send``
-(openai 3 through its fork, ``httpx2``), aiohttp's sessions too, behind a transport of LiteLLM's.
+Nearly every HTTP client that LiteLLM uses for its providers sends through
+``httpx.AsyncClient.send`` (openai 3 through its fork, ``httpx2``), aiohttp's sessions too, behind a
+transport of LiteLLM's. ``sessions.py`` and ``threads.py`` watch those that do not.
 """
 
 import asyncio
 import importlib
 import importlib.util
-import sys
 from collections.abc import Callable, Iterator
 from functools import lru_cache, wraps
 from typing import Any
 
 from .._asyncio.tasks import running_task
 from .._calls.upstream import Upstream
-from .active import CURRENT
+from . import sessions, threads
+from .active import CURRENT, asking_call
+from .addresses import address_of
 from .patching import SeamMissing, Undo, replace
 
 LIBRARIES = ("httpx", "httpx2")
@@ -27,6 +29,19 @@ def install() -> Iterator[Undo]:
             yield _watch_send(importlib.import_module(name))
 
 
+def install_threads() -> Iterator[Undo]:
+    """Watch what these libraries send from threads; raise SeamMissing where one is not so."""
+    for name in LIBRARIES:
+        if importlib.util.find_spec(name) is not None:
+            yield threads.install(importlib.import_module(name))
+
+
+def install_sessions() -> Iterator[Undo]:
+    """Watch what LiteLLM sends through aiohttp itself; raise SeamMissing where it is not so."""
+    if importlib.util.find_spec("aiohttp") is not None:
+        yield sessions.install(importlib.import_module("aiohttp"))
+
+
 def _watch_send(library: Any) -> Undo:
     original = getattr(getattr(library, "AsyncClient", None), "send", None)
     if original is None:
@@ -34,11 +49,10 @@ def _watch_send(library: Any) -> Undo:
 
     @wraps(original)
     async def send(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-        call = CURRENT.get()
-        # A task started during the call inherits its context: what it sends is not the call's.
-        if call is None or call.ended or call.driving.task is not running_task():
+        call = asking_call()
+        if call is None:
             return await original(self, request, *args, **kwargs)
-        upstream = Upstream(*_address(request))
+        upstream = Upstream(*address_of(request.url))
         call.upstream = upstream
         try:
             response = await original(self, request, *args, **kwargs)
@@ -52,16 +66,6 @@ def _watch_send(library: Any) -> Undo:
         return response
 
     return replace(library.AsyncClient, "send", send)
-
-
-def _address(request: Any) -> tuple[str | None, int | None]:
-    url = getattr(request, "url", None)
-    host = getattr(url, "host", None)
-    port = getattr(url, "port", None)
-    if port is None:
-        port = {"http": 80, "https": 443}.get(getattr(url, "scheme", ""))
-    # One text for all calls to a host: httpx makes a new one for each request.
-    return (sys.intern(host) if type(host) is str and host else None), port
 
 
 def _watch_close(response: Any, upstream: Upstream, clock: Callable[[], float]) -> None:

@@ -194,6 +194,7 @@ def _attributes(ending: Ending, cancellation_type: str | None) -> dict[str, Attr
             sc.ENDED_BY: verdict.ended_by,
             sc.DISCONNECT_TO_FINALLY: since_cancel(times, times.end),
             sc.DISCONNECT_TO_UPSTREAM_CLOSE: since_cancel(times, times.upstream_closed),
+            sc.UPSTREAM_UNSTOPPABLE: ending.unstoppable or None,
             sc.EVENT_LOOP_LAG: ending.loop_lag,
             sc.CANCEL_MESSAGE: None if message is None else plain(message),
             **_delivery(ending),

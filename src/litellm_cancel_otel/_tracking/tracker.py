@@ -26,6 +26,7 @@ from .endings import CloseNote, EndingNote, GiveUpNote, UsedNote
 from .guard import Guard
 from .holding import Holding
 from .notes import Notes
+from .unstoppable_log import UnstoppableLog
 from .watchdog import Watchdog
 from .watched_stream import WatchedStream
 
@@ -61,6 +62,7 @@ class Tracker:
         self._door = door
         self.watchdog = self._new_watchdog()
         self.notes = Notes(faults)
+        self._unstoppable = UnstoppableLog()
         self._began = 0.0
         recorder.instruments.disconnected = self._since_disconnect
         follow_forks(self)
@@ -188,6 +190,8 @@ class Tracker:
         self.notes.put_off(note)
         if ending.verdict.source is Source.SHUTDOWN or told_to_end():
             self.notes.settle()
+        if ending.unstoppable:
+            self._unstoppable.tell(ending)
         # A response that was read to its end is LiteLLM's to close, and may be about to be.
         if ending.upstream_open and ending.verdict.outcome is not Outcome.COMPLETED:
             self._clean_up(call, note)
@@ -218,6 +222,7 @@ class Tracker:
         if upstream is None or loop is None:
             return
         if ending is not None:
+            self.notes.start()  # no stream may have had it started by now
             upstream.on_closed = lambda at: self.notes.leave(CloseNote(ending, at))
         # A stream may be dropped in another thread, by the garbage collector.
         in_loop = partial(self._after_end, loop, call, upstream, ending)

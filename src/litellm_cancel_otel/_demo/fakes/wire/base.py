@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-Wire: TypeAlias = Literal["azure", "openai", "anthropic", "bedrock"]
+Wire: TypeAlias = Literal["azure", "openai", "anthropic", "bedrock", "gemini", "cohere", "ollama"]
 Json: TypeAlias = dict[str, Any]
 
 CREATED = 1_700_000_000

@@ -10,13 +10,23 @@ from email.parser import BytesParser
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from litellm_cancel_otel._demo.fakes.wire import anthropic, bedrock, openai
+from litellm_cancel_otel._demo.fakes.wire import (
+    anthropic,
+    bedrock,
+    cohere,
+    gemini,
+    ollama,
+    openai,
+)
 from litellm_cancel_otel._demo.fakes.wire.base import Answer, Body, Call, Wire
 
 _AZURE_DEPLOYMENT = re.compile(r"/openai/deployments/(?P<model>[^/]+)/(?P<operation>.+)")
 _AZURE = re.compile(r"/openai/(?:v1/)?(?P<operation>.+)")
 _ANTHROPIC = re.compile(r"/v1/(?P<operation>messages)")
 _BEDROCK = re.compile(r"/model/(?P<model>[^/]+)/(?P<operation>[^/]+)")
+_GEMINI = re.compile(r"/.*models/(?P<model>[^/:]+):(?P<operation>\w+)")
+_COHERE = re.compile(r"/(?P<operation>v[12]/chat)")
+_OLLAMA = re.compile(r"/api/(?P<operation>\w+)")
 _OPENAI = re.compile(r"/(?:v1/)?(?P<operation>.+)")
 
 # The first that matches wins: OpenAI's takes what is left.
@@ -25,9 +35,12 @@ _ROUTES: tuple[tuple[re.Pattern[str], Wire], ...] = (
     (_AZURE, "azure"),
     (_ANTHROPIC, "anthropic"),
     (_BEDROCK, "bedrock"),
+    (_GEMINI, "gemini"),
+    (_COHERE, "cohere"),
+    (_OLLAMA, "ollama"),
     (_OPENAI, "openai"),
 )
-_BEDROCK_STREAMS = ("converse-stream", "invoke-with-response-stream")
+_STREAMS = ("converse-stream", "invoke-with-response-stream", "streamGenerateContent")
 
 
 def understand(target: str, content_type: str, body: bytes) -> Call | None:
@@ -43,7 +56,7 @@ def understand(target: str, content_type: str, body: bytes) -> Call | None:
     payload = _payload(content_type, body)
     model = unquote(groups.get("model") or str(payload.get("model", "")))
     operation = groups["operation"]
-    stream = payload.get("stream") in (True, "true") or operation in _BEDROCK_STREAMS
+    stream = payload.get("stream") in (True, "true") or operation in _STREAMS
     call = Call(wire, operation, model, stream, payload)
     return call if answer(call, 0) is not None else None
 
@@ -57,6 +70,12 @@ def answer(call: Call, pieces: int) -> Answer | None:
             return anthropic.answer(call, pieces)
         case "bedrock":
             return bedrock.answer(call, pieces)
+        case "gemini":
+            return gemini.answer(call, pieces)
+        case "cohere":
+            return cohere.answer(call, pieces)
+        case "ollama":
+            return ollama.answer(call, pieces)
 
 
 def error(call: Call, status: int) -> Body:
@@ -68,6 +87,12 @@ def error(call: Call, status: int) -> Body:
             return anthropic.error(call, status)
         case "bedrock":
             return bedrock.error(call, status)
+        case "gemini":
+            return gemini.error(call, status)
+        case "cohere":
+            return cohere.error(call, status)
+        case "ollama":
+            return ollama.error(call, status)
 
 
 def _payload(content_type: str, body: bytes) -> Mapping[str, Any]:
