@@ -4,6 +4,7 @@ import json
 import os
 import select
 import socket
+import sys
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
@@ -205,3 +206,13 @@ def test_without_a_litellm_that_serves_it_is_one_line(
 
     monkeypatch.setattr(installed, "version", version)
     assert doctor(*arguments) == (2, "", why)
+
+
+@pytest.mark.parametrize("missing", ["h11", "starlette", "uvicorn"])
+def test_a_missing_extra_is_one_line(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    said = doctor("--app", "shop:bare")
+    needs = f"litellm-cancel-otel doctor needs {missing}: pip install 'litellm-cancel-otel[demo]'\n"
+    assert said == (2, "", needs)
