@@ -55,6 +55,9 @@ class Bench:
                 raise Problem(f"{request.route} does not answer within {PATIENCE:g} s") from None
             except ConnectionError:
                 raise Problem(f"{request.route} closes the connection without an answer") from None
+        if broken or head.status_code >= 500:  # why it failed is told after its answer
+            with suppress(TimeoutError):
+                await self.told.until(lambda: len(self.told.raised) > raised, "why", WINDOW)
         if unknown := self._provider.refused[refused:]:
             raise Problem(
                 f"{request.route} asks a provider that has no fake here ({unknown[0]}): "

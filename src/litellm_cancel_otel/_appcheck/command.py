@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import sys
+from importlib import import_module
 
 from .problem import Problem
 
@@ -54,7 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check the application; 0: every route is within its limits, 2: it cannot be checked."""
-    from .check import check  # only now: it imports LiteLLM, and what not everybody has installed
+    for needed in ("h11", "starlette", "uvicorn"):  # here: the application's process would fail
+        import_module(needed)
+    from .check import check  # only now: it imports LiteLLM
 
     try:
         report = asyncio.run(check(args))

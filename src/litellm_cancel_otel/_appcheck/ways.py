@@ -18,8 +18,6 @@ FULL: Final = 10.0
 """Seconds in which what is between the application and a client that does not read has filled."""
 DEADLINE: Final = 0.5
 """Seconds that a client with a deadline waits."""
-MANY: Final = 5_000
-"""Chunks that fill everything between the application and a client that does not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +77,7 @@ WAYS: Final = (
     Way(
         "reset",
         "stopped reading, reset",
-        Script(chunks=MANY, hang_at=MANY, burst=True),
+        Script(chunks=None, interval=0.002),
         _not_reading,
         reads=False,
         reset=True,

@@ -83,11 +83,6 @@ async def broken():
     raise ValueError("the database\nis away")
 
 
-@faulty.post("/strict")
-async def strict(chat: Chat):
-    return StreamingResponse(words())
-
-
 @faulty.get("/whole")
 async def whole():
     return {"text": "whole"}

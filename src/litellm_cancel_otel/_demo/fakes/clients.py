@@ -38,9 +38,10 @@ async def aclose_litellm_clients(but: Container[str] = ()) -> None:
 
 
 def _is_anothers(transport: Any) -> bool:
-    """Return whether a transport has its connections in another loop than this."""
-    loop = getattr(getattr(transport, "client", None), "_loop", None)
-    return loop is not None and loop is not asyncio.get_running_loop()
+    """Return whether a transport has its connections in another loop, which goes on."""
+    loop: Any = getattr(getattr(transport, "client", None), "_loop", None)
+    another = loop is not None and loop is not asyncio.get_running_loop()
+    return another and bool(loop.is_running())
 
 
 async def _close_connections(transport: Any) -> None:
