@@ -12,7 +12,7 @@ from .running import found, provider
 from .sides import BARE, SIDES, Side
 from .tables import Row, costs, told, write_document
 
-CANCELS = 50
+CANCELS = 20
 
 
 def arguments() -> argparse.Namespace:

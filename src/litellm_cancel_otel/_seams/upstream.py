@@ -5,8 +5,7 @@ Every HTTP client that LiteLLM uses for its providers sends through ``httpx.Asyn
 """
 
 import asyncio
-import importlib
-import importlib.util
+import sys
 from collections.abc import Callable
 from functools import lru_cache, wraps
 from typing import Any
@@ -20,9 +19,11 @@ LIBRARIES = ("httpx", "httpx2")
 
 
 def install() -> list[Undo]:
-    """Watch the HTTP libraries that are there; raise SeamMissing where one is not as expected."""
-    found = [name for name in LIBRARIES if importlib.util.find_spec(name) is not None]
-    return [_watch_send(importlib.import_module(name)) for name in found]
+    """Watch the HTTP libraries in use; raise SeamMissing where one is not as expected.
+
+    One that LiteLLM and openai have not loaded by now is not theirs, and takes long to load.
+    """
+    return [_watch_send(sys.modules[name]) for name in LIBRARIES if name in sys.modules]
 
 
 def _watch_send(library: Any) -> Undo:
