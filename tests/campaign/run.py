@@ -55,16 +55,12 @@ class Campaign:
                 self.cpu = time.process_time() - cpu
                 if number % 20 == 19:
                     print(self.progress(), flush=True)
-                if self.over():
+                if len(self.imbalances) >= AT_MOST:
                     break
             litellm.callbacks = []
         for line in grown(self.looks):
             print(line, flush=True)
             self.imbalances.append(line)
-
-    def over(self) -> bool:
-        """Return whether there are too many imbalances to go on."""
-        return len(self.imbalances) >= AT_MOST
 
     def _warm(self, world: World) -> None:
         """Have LiteLLM import what it imports at the first call to each provider."""
