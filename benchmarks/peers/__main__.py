@@ -12,7 +12,7 @@ from .running import found, provider
 from .sides import BARE, SIDES, Side
 from .tables import Row, costs, told, write_document
 
-CANCELS = 50
+CANCELS = 20
 
 
 def arguments() -> argparse.Namespace:
@@ -56,7 +56,7 @@ def main() -> None:
         Row(row.side, row.version, bare[row.side.environment], row.measured)
         for row in rows.values()
     ]
-    head = f"Python {platform.python_version()}, LiteLLM {_pinned('base', 'litellm')}, Azure."
+    head = f"Python {platform.python_version()}, LiteLLM {pinned('base', 'litellm')}, Azure."
     text = f"{head}\n\n{costs(measured, CANCELS)}\n{told(asked, words)}"
     print(text)
     if chosen.document:
@@ -66,14 +66,16 @@ def main() -> None:
 def _version(side: Side) -> str:
     if side.package == "litellm-cancel-otel":
         return version(side.package)
-    return "" if side.name in ("again", "empty") else _pinned(side.environment, side.package)
+    return "" if side.name in ("again", "empty") else pinned(side.environment, side.package)
 
 
-def _pinned(name: str, package: str) -> str:
+def pinned(name: str, package: str) -> str:
+    """Return the version of a package in an environment."""
     pins = (REQUIREMENTS / f"{name}.txt").read_text()
-    found = re.search(rf"^{re.escape(package)}==(\S+)", pins, re.MULTILINE)
-    assert found is not None, f"{name}.txt has no {package}"
-    return found[1]
+    pin = re.search(rf"^{re.escape(package)}==(\S+)", pins, re.MULTILINE)
+    if pin is None:
+        raise LookupError(f"{name}.txt has no {package}")
+    return pin[1]
 
 
 def _say(what: str) -> None:

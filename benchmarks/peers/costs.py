@@ -25,10 +25,10 @@ MESSAGES = [{"role": "user", "content": "hello"}]
 class Size:
     """How much is done for a figure."""
 
-    calls: int = 31
-    streams: int = 3
-    open: int = 100
-    cancels: int = 50
+    calls: int = 15
+    streams: int = 2
+    open: int = 50
+    cancels: int = 20
 
 
 FULL, SMALL = Size(), Size(5, 1, 10, 5)

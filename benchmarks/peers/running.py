@@ -22,22 +22,33 @@ def child_environment() -> dict[str, str]:
     return ours | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
 
 
+def child_command(python: Path, side: str, part: str, *more: str) -> list[str]:
+    """Return what runs a side in a process of its own."""
+    return [str(python), "-m", "benchmarks.peers.child", side, part, *more]
+
+
+def found_in(output: str) -> dict[str, Any] | None:
+    """Return what a side's process found; None where it does not say."""
+    for line in output.splitlines():
+        if line.startswith(FOUND):
+            told: dict[str, Any] = json.loads(line.removeprefix(FOUND))
+            return told
+    return None
+
+
 def found(python: Path, side: str, part: str, *more: str) -> dict[str, Any]:
-    """Return what a side's process found; RuntimeError with its last lines where it failed."""
-    command = [python, "-m", "benchmarks.peers.child", side, part, *more]
+    """Run a side; return what it found, or raise RuntimeError with its last lines."""
     ended = subprocess.run(
-        command,
+        child_command(python, side, part, *more),
         cwd=ROOT,
         env=child_environment(),
         capture_output=True,
         text=True,
         timeout=BACKSTOP,
     )
-    for line in ended.stdout.splitlines():
-        if line.startswith(FOUND):
-            told: dict[str, Any] = json.loads(line.removeprefix(FOUND))
-            return told
-    raise RuntimeError(f"{side} {part} found nothing:\n{ended.stderr[-2_000:]}")
+    if (told := found_in(ended.stdout)) is None:
+        raise RuntimeError(f"{side} {part} found nothing:\n{ended.stderr[-2_000:]}")
+    return told
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """The patterns of ``stuck_limits``: which models one means, and which can mean none."""
 
-import difflib
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 
@@ -31,6 +30,8 @@ def idle(patterns: Iterable[str], providers: Iterable[str]) -> Iterator[tuple[st
         of_provider, _ = _parts(pattern)
         mine = {one for one in known if _means(of_provider, one)}
         if not mine:
+            import difflib  # seldom needed, and slow to load
+
             near = difflib.get_close_matches(of_provider, words, n=1)
             hint = f"; the nearest name is {near[0]}" if near else ""
             yield pattern, f"LiteLLM knows no provider {of_provider}{hint}"

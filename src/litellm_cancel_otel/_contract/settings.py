@@ -1,6 +1,5 @@
 """Every setting with its default, range and meaning: the one table behind validation and docs."""
 
-import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
@@ -125,6 +124,8 @@ class Settings:
         known = {PREFIX + item.name.upper(): item for item in fields(cls)}
         for name in sorted(environ):
             if name.startswith(PREFIX) and name not in known:
+                import difflib  # seldom needed, and slow to load
+
                 (nearest,) = difflib.get_close_matches(name, known, n=1, cutoff=0)
                 warn("%s is no setting; the nearest name is %s", name, nearest)
         values: dict[str, Any] = {}

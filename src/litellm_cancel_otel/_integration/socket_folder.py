@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from errno import EADDRINUSE
-from glob import escape, glob
 from itertools import islice
 from typing import Final
 
@@ -91,6 +90,8 @@ def leave(socket_file: SocketFile) -> None:
 
 def of_others() -> list[int]:
     """Return the users, others than this one, who have such a folder in a usual place."""
+    from glob import escape, glob  # `top` asks, and no application
+
     places = [f"{_RUNTIME}/*/{NAME}", *(f"{escape(one)}-*" for one in _in_temporary())]
     found = set()
     for folder in (one for place in places for one in glob(place)):

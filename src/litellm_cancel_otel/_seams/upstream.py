@@ -8,6 +8,7 @@ transport of LiteLLM's. ``sessions.py`` and ``threads.py`` watch those that do n
 import asyncio
 import importlib
 import importlib.util
+import sys
 from collections.abc import Callable, Iterator
 from functools import lru_cache, wraps
 from typing import Any
@@ -24,22 +25,28 @@ LIBRARIES = ("httpx", "httpx2")
 
 def install() -> Iterator[Undo]:
     """Watch the HTTP libraries that are there; raise SeamMissing where one is not as expected."""
-    for name in LIBRARIES:
-        if importlib.util.find_spec(name) is not None:
-            yield _watch_send(importlib.import_module(name))
+    for library in _libraries():
+        yield _watch_send(library)
 
 
 def install_threads() -> Iterator[Undo]:
     """Watch what these libraries send from threads; raise SeamMissing where one is not so."""
-    for name in LIBRARIES:
-        if importlib.util.find_spec(name) is not None:
-            yield threads.install(importlib.import_module(name))
+    for library in _libraries():
+        yield threads.install(library)
 
 
 def install_sessions() -> Iterator[Undo]:
     """Watch what LiteLLM sends through aiohttp itself; raise SeamMissing where it is not so."""
     if importlib.util.find_spec("aiohttp") is not None:
         yield sessions.install(importlib.import_module("aiohttp"))
+
+
+def _libraries() -> Iterator[Any]:
+    """Yield the libraries in use, or that may be: openai decides by which it asks."""
+    for name in LIBRARIES:
+        undecided = "openai" not in sys.modules and importlib.util.find_spec(name) is not None
+        if name in sys.modules or undecided:  # else it is not theirs, and takes long to load
+            yield importlib.import_module(name)
 
 
 def _watch_send(library: Any) -> Undo:
