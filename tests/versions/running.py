@@ -16,7 +16,7 @@ from elsewhere.places import ROOT
 from . import processes
 from .cells import CLIENTS, TRANSPORTS, Cell, Job
 from .environments import Maker
-from .results import Cache, Result, Tests
+from .results import Cache, Checked, Result
 
 VERSIONS = (
     "import json, platform; from importlib.metadata import version; "
@@ -88,7 +88,7 @@ class _Place:
 async def _run(
     cell: Cell, python: Path, overrides: tuple[str, ...], folder: Path, ways: str
 ) -> Result:
-    place, tests = _Place(cell, python, folder), Tests()
+    place, tests = _Place(cell, python, folder), Checked()
     if cell.transport == CLIENTS:
         only = ("--providers", "azure")
     else:
@@ -110,7 +110,7 @@ async def _run(
     )
 
 
-def read_junit(file: Path) -> Tests:
+def read_junit(file: Path) -> Checked:
     """Return what came of the tests that a file of pytest's is about."""
     passed, skipped, failed = 0, 0, []
     for case in ET.parse(file).iter("testcase"):
@@ -122,4 +122,4 @@ def read_junit(file: Path) -> Tests:
             skipped += 1
         else:
             passed += 1
-    return Tests(passed, skipped, tuple(failed))
+    return Checked(passed, skipped, tuple(failed))
