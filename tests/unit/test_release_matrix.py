@@ -308,6 +308,27 @@ class TestEnvironment:
         with pytest.raises(NotMadeError, match=r"litellm==1\.0\.0\nno\n"):
             await Maker(tmp_path / "environments").make(Job(OLD, THIS, ()))
 
+    async def test_is_made_with_pip_where_there_is_no_uv(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        program, asked = tmp_path / "python", tmp_path / "asked"
+        program.write_text(
+            f'#!/bin/sh\ncase "$*" in -I*) echo 3.99; exit;; esac\necho "$@" >> {asked}\n'
+            'case "$*" in *venv*) mkdir -p "$4/bin"; cp "$0" "$4/bin/python";; esac\n'
+        )
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", "/usr/bin:/bin")
+        monkeypatch.setenv("PYTHON_399", str(program))
+
+        python, _ = await Maker(tmp_path / "environments").make(Job(OLD, "3.99", ()))
+
+        venv, release, ours = asked.read_text().splitlines()
+        assert python.exists()
+        assert venv.startswith("-m venv --clear ")
+        assert release.startswith("-m pip install ")
+        assert release.endswith(" litellm==1.0.0")
+        assert ours.endswith(f" --no-deps -e {ROOT}")
+
     def test_is_tried_as_it_stands_first(self) -> None:
         assert attempts(OLD) == [()]
         assert attempts(Release("1", "why", ("a==1",))) == [(), ("a==1",)]
