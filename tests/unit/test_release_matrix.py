@@ -234,7 +234,7 @@ class TestPage:
 
         assert "2 of 4 cells were run, and clients left on 0 of" in found
         assert "| 2.0.0, with x==1 | new | 2/3, 1/2 | not run |" in found
-        assert "| 1.0.0 | old | no environment | not run |" in found
+        assert "| 1.0.0 | old | did not run | not run |" in found
         assert "- litellm 1.0.0, Python 3.11, aiohttp: no wheel" in found
         assert (
             "- litellm 2.0.0, Python 3.11, aiohttp: the test `a::b`; cancel-waiting at openai"

@@ -119,7 +119,7 @@ def _cell(result: Result | None) -> str:
     if result is None:
         return NOT_RUN
     if result.cannot is not None:
-        return "no environment"
+        return "did not run"
     tests = result.tests
     ran = tests.passed + len(tests.failed)
     ways = len(result.rows)

@@ -95,12 +95,14 @@ async def _run(
         only = ("--ways", ways)
         junit = folder / "junit.xml"
         files = TRANSPORTS[cell.transport].files()
-        if await place.do(*PYTEST, f"--junitxml={junit}", *files) not in (0, 1):
-            return Result(cannot=f"the tests did not run:\n{processes.end_of(place.log)}")
+        code = await place.do(*PYTEST, f"--junitxml={junit}", *files)
+        if code not in (0, 1):
+            said = processes.end_of(place.log)
+            return Result(cannot=f"{said}\npytest broke off with code {code}")
         tests = read_junit(junit)
     shown = await place.json("-m", "litellm_cancel_otel", "demo", "--json", *only)
     if shown is None:
-        return Result(cannot=f"the demo did not run:\n{processes.end_of(place.log)}")
+        return Result(cannot=f"{processes.end_of(place.log)}\nthe demo did not run")
     return Result(
         versions=await place.json("-c", VERSIONS),
         overrides=overrides,
