@@ -20,10 +20,10 @@ from litellm_cancel_otel._demo.fakes import FakeProvider, Script, litellm_kwargs
 from litellm_cancel_otel._seams import facts
 from litellm_cancel_otel._seams.facts import logged_usage
 from support.calling import MESSAGES, chat, silent
-from support.telemetry import LITELLM, OLD, Telemetry
+from support.telemetry import LITELLM, Telemetry
 
 FACTS = CallFacts("chat", "openai", "gpt-4o-mini", stream=True, call_id="a-call")
-COUNTS = OLD or LITELLM >= (1, 110)
+COUNTS = not (1, 104) <= LITELLM < (1, 109)
 """Whether LiteLLM counts the tokens of a stream where the provider does not say them."""
 PRICE = litellm.model_cost["gpt-4o-mini"]["output_cost_per_token"]
 

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+from litellm import CustomStreamWrapper
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -16,7 +17,7 @@ from litellm_cancel_otel._contract import semconv as sc
 from litellm_cancel_otel._demo.fakes.board import Board
 
 LITELLM = tuple(int(part) for part in version("litellm").split(".")[:3])
-OLD = LITELLM < (1, 77)
+OLD = not hasattr(CustomStreamWrapper, "aclose")
 """Whether LiteLLM's stream has no ``aclose`` of its own."""
 
 

@@ -20,7 +20,7 @@ from .cells import CLIENTS, TRANSPORTS, Job, client_cells, every_cell, jobs
 from .environments import Maker
 from .page import write
 from .releases import UnknownReleaseError, chosen, releases
-from .results import Cache
+from .results import Cache, Result
 from .running import run_job
 
 PAGE = ROOT / "docs" / "compatibility.md"
@@ -50,6 +50,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--at-once", type=int, default=1, help="environments side by side")
     parser.add_argument("--folder", type=Path, default=home(), help="where the results are kept")
     parser.add_argument("--again", action="store_true", help="also run what is there already")
+    parser.add_argument("--failed", action="store_true", help="also run what failed before")
     parser.add_argument("--only-write", action="store_true", help="run nothing, write the page")
     parser.add_argument("--page", type=Path, default=PAGE)
     return parser.parse_args()
@@ -57,6 +58,10 @@ def arguments() -> argparse.Namespace:
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _is_wanted(known: Result | None, chosen_by: argparse.Namespace) -> bool:
+    return known is None or chosen_by.again or (chosen_by.failed and not known.is_good)
 
 
 async def run(wanted: list[Job], cache: Cache, folder: Path, at_once: int) -> None:
@@ -96,7 +101,7 @@ def main() -> int:
             wanted, chosen_by.pythons, [t for t in TRANSPORTS if t in chosen_by.transports]
         )
         cells += client_cells(wanted) if CLIENTS in chosen_by.transports else []
-        missing = [one for one in cells if chosen_by.again or cache.read(one) is None]
+        missing = [cell for cell in cells if _is_wanted(cache.read(cell), chosen_by)]
         asyncio.run(run(list(jobs(missing, wanted)), cache, folder, chosen_by.at_once))
     known = releases()
     results = cache.those_of([*every_cell(known, PYTHONS), *client_cells(known)])

@@ -92,9 +92,10 @@ def _cells(releases: Sequence[Release], pythons: Sequence[str], results: Results
     yield "## The cells"
     yield ""
     clients = sum(cell.transport == CLIENTS for cell in results)
-    yield f"{len(results) - clients} of {len(every_cell(releases, pythons))} cells were run, and"
-    yield f"{clients} of {len(client_cells(releases))} of the clients that leave. In a cell: the tests"
-    yield "that passed, and the demo's rows that are as they must be."
+    cells, all_clients = len(every_cell(releases, pythons)), len(client_cells(releases))
+    yield f"{len(results) - clients} of {cells} cells were run, and clients left on {clients} of"
+    yield f"{all_clients} releases. In a cell: the tests that passed, and the demo's rows that are"
+    yield "as they must be."
     yield ""
     yield _row("LiteLLM", "why", *(" ".join(one) for one in columns))
     yield _row("---", "---", *("---" for _ in columns))
@@ -118,7 +119,7 @@ def _cell(result: Result | None) -> str:
     if result is None:
         return NOT_RUN
     if result.cannot is not None:
-        return "no environment"
+        return "did not run"
     tests = result.tests
     ran = tests.passed + len(tests.failed)
     ways = len(result.rows)

@@ -43,7 +43,5 @@ def chosen(names: Sequence[str]) -> list[Release]:
     known = releases()
     if unknown := set(names) - {one.version for one in known}:
         there = ", ".join(one.version for one in known)
-        raise UnknownReleaseError(
-            f"not in releases.toml: {', '.join(sorted(unknown))}; has {there}"
-        )
+        raise UnknownReleaseError(f"{', '.join(sorted(unknown))} is not one of {there}")
     return [one for one in known if not names or one.version in names]

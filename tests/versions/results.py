@@ -12,7 +12,7 @@ from .cells import Cell
 
 
 @dataclass(frozen=True, slots=True)
-class Tests:
+class Checked:
     """What came of the tests."""
 
     passed: int = 0
@@ -30,7 +30,7 @@ class Result:
     versions: Mapping[str, str] = field(default_factory=dict)
     overrides: tuple[str, ...] = ()
     """What stood in place of LiteLLM's own requirements."""
-    tests: Tests = field(default_factory=Tests)
+    tests: Checked = field(default_factory=Checked)
     rows: tuple[Mapping[str, Any], ...] = ()
     """The demo's rows: a way of cancelling at a provider, without the package and with it."""
     clients: tuple[Mapping[str, Any], ...] = ()
@@ -63,7 +63,7 @@ class Cache:
         tests = said.pop("tests")
         tests["failed"] = tuple(tests["failed"])
         lists = {name: tuple(said.pop(name)) for name in ("overrides", "rows", "clients")}
-        return Result(tests=Tests(**tests), **lists, **said)
+        return Result(tests=Checked(**tests), **lists, **said)
 
     def write(self, cell: Cell, result: Result) -> None:
         """Keep a result: whole or not at all."""

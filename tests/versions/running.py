@@ -16,7 +16,7 @@ from elsewhere.places import ROOT
 from . import processes
 from .cells import CLIENTS, TRANSPORTS, Cell, Job
 from .environments import Maker
-from .results import Cache, Result, Tests
+from .results import Cache, Checked, Result
 
 VERSIONS = (
     "import json, platform; from importlib.metadata import version; "
@@ -88,19 +88,21 @@ class _Place:
 async def _run(
     cell: Cell, python: Path, overrides: tuple[str, ...], folder: Path, ways: str
 ) -> Result:
-    place, tests = _Place(cell, python, folder), Tests()
+    place, tests = _Place(cell, python, folder), Checked()
     if cell.transport == CLIENTS:
         only = ("--providers", "azure")
     else:
         only = ("--ways", ways)
         junit = folder / "junit.xml"
         files = TRANSPORTS[cell.transport].files()
-        if await place.do(*PYTEST, f"--junitxml={junit}", *files) not in (0, 1):
-            return Result(cannot=f"the tests did not run:\n{processes.end_of(place.log)}")
+        code = await place.do(*PYTEST, f"--junitxml={junit}", *files)
+        if code not in (0, 1):
+            said = processes.end_of(place.log)
+            return Result(cannot=f"{said}\npytest broke off with code {code}")
         tests = read_junit(junit)
     shown = await place.json("-m", "litellm_cancel_otel", "demo", "--json", *only)
     if shown is None:
-        return Result(cannot=f"the demo did not run:\n{processes.end_of(place.log)}")
+        return Result(cannot=f"{processes.end_of(place.log)}\nthe demo did not run")
     return Result(
         versions=await place.json("-c", VERSIONS),
         overrides=overrides,
@@ -110,7 +112,7 @@ async def _run(
     )
 
 
-def read_junit(file: Path) -> Tests:
+def read_junit(file: Path) -> Checked:
     """Return what came of the tests that a file of pytest's is about."""
     passed, skipped, failed = 0, 0, []
     for case in ET.parse(file).iter("testcase"):
@@ -122,4 +124,4 @@ def read_junit(file: Path) -> Tests:
             skipped += 1
         else:
             passed += 1
-    return Tests(passed, skipped, tuple(failed))
+    return Checked(passed, skipped, tuple(failed))
