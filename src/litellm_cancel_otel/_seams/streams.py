@@ -57,12 +57,15 @@ class _WeakStream(weakref.ref[Any]):
 
     __slots__ = ("call",)
 
+    call: Call
+
     def __new__(cls, stream: object, call: Call) -> "_WeakStream":
-        return super().__new__(cls, stream, _gone)
+        ref = super().__new__(cls, stream, _gone)
+        ref.call = call
+        return ref
 
     def __init__(self, stream: object, call: Call) -> None:
-        super().__init__(stream, _gone)
-        self.call = call
+        pass
 
 
 def _gone(ref: _WeakStream) -> None:
