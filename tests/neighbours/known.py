@@ -154,7 +154,6 @@ KNOWN = {
         provides=True,
         package="`traceloop-sdk` 0.62.4",
         sees=("OK", "", "OK", "OK"),
-        note="A call that is cancelled before its first chunk has no span.",
     ),
     "openlit": Neighbour(
         _openlit,
@@ -171,14 +170,13 @@ KNOWN = {
         leaves=False,
         package="`opentelemetry-instrumentation-openai` 0.62.4 (Traceloop's)",
         sees=("UNSET", "", "UNSET", "UNSET"),
-        note="The same. Its `uninstrument()` leaves the method as it is.",
+        note="Its `uninstrument()` leaves the method as it is.",
     ),
     "genai-openai": Neighbour(
         _genai_openai,
         "opentelemetry.instrumentation.genai.openai",
         package="`opentelemetry-instrumentation-genai-openai` 1.3b0",
         sees=("UNSET", "ERROR", "UNSET", "UNSET"),
-        note="The caller's own cancel is an error.",
     ),
     "httpx": Neighbour(
         _httpx,
@@ -192,7 +190,7 @@ KNOWN = {
         leaves=False,
         package="`opentelemetry-instrumentation-aiohttp-client` 0.66b1",
         sees=("UNSET", "ERROR", "UNSET", "UNSET"),
-        note="The same. The sessions that LiteLLM has open keep it after `uninstrument()`.",
+        note="The sessions that LiteLLM has open keep it after `uninstrument()`.",
     ),
     "litellm-otel": Neighbour(
         _litellm_otel,
@@ -213,7 +211,7 @@ KNOWN = {
         package='LiteLLM\'s `"langfuse"` callback, `langfuse` 4.18.0',
         sees=("UNSET", "", "UNSET", ""),
         ours="apart",
-        note="LiteLLM keeps it once it is there. LiteLLM 1.106 refuses `langfuse` 5.",
+        note="Out of the lists, it is called all the same. LiteLLM 1.106.2 refuses `langfuse` 5.",
     ),
     "sentry": Neighbour(
         sentry,
@@ -225,3 +223,14 @@ KNOWN = {
         holds=("AsyncClient.send",),
     ),
 }
+
+
+def markdown_table() -> str:
+    """Return what is known as the table that docs/integrations.md shows."""
+    rows = [
+        f"| {one.package} | {' | '.join(status or 'no span' for status in one.sees)} "
+        f"| {one.ours} | {one.note} |"
+        for one in KNOWN.values()
+    ]
+    head = f"| beside | {' | '.join(WAYS)} | ours is | besides |"
+    return "\n".join((head, "|---" * (len(WAYS) + 3) + "|", *rows, ""))
