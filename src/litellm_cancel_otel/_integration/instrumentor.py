@@ -1,22 +1,27 @@
-"""No code at all: what ``opentelemetry-instrument`` finds and runs."""
+"""No code at all: what ``opentelemetry-instrument`` finds and runs.
 
+It does so in every Python process. So nothing here imports LiteLLM before the application does.
+"""
+
+import sys
 from collections.abc import Awaitable, Callable, Collection
 from functools import partial, wraps
 from typing import Any, Final
 
-from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
+from opentelemetry.instrumentation.instrumentor import (  # type: ignore[attr-defined]  # it says that it has no types
+    BaseInstrumentor,
+)
 from wrapt import register_post_import_hook
 
 from .._contract.faults import Faults
 from .._contract.settings import Settings
-from .._seams.patching import Undo, replace
-from .listener import Receive, Scope
-from .middleware import CancellationMiddleware, Send
 
 _LITELLM: Final = "litellm >= 1.72.2"
 
+_Undo = Callable[[], None]
 
-class CancelInstrumentor(BaseInstrumentor):
+
+class CancelInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # as above
     """Creates CancelTelemetry as soon as the application imports LiteLLM.
 
     ``opentelemetry-instrument`` finds it under the name ``litellm_cancel``. With the setting
@@ -24,7 +29,7 @@ class CancelInstrumentor(BaseInstrumentor):
     application. ``instrument`` takes ``tracer_provider``, ``meter_provider`` and ``settings``.
     """
 
-    _undo: "list[Undo] | None" = None
+    _undo: list[_Undo] | None = None
 
     def instrumentation_dependencies(self) -> Collection[str]:
         """Return what it instruments."""
@@ -45,7 +50,7 @@ class CancelInstrumentor(BaseInstrumentor):
             with _FAULTS.contained("uninstrument"):
                 undo.pop()()
 
-    def _when_imported(self, name: str, act: Callable[[Any], Undo]) -> None:
+    def _when_imported(self, name: str, act: Callable[[Any], _Undo]) -> None:
         undo = self._undo
 
         def imported(module: Any) -> None:
@@ -60,7 +65,7 @@ class CancelInstrumentor(BaseInstrumentor):
 _FAULTS: Final = Faults()
 
 
-def _watch(chosen: dict[str, Any], litellm: Any) -> Undo:
+def _watch(chosen: dict[str, Any], litellm: Any) -> _Undo:
     from .callback import CancelTelemetry  # imports LiteLLM
 
     telemetry = CancelTelemetry(**chosen)
@@ -68,11 +73,22 @@ def _watch(chosen: dict[str, Any], litellm: Any) -> Undo:
     return telemetry.close
 
 
-def _put_around(applications: Any) -> Undo:
-    original: Callable[..., Awaitable[None]] = applications.Starlette.__call__
+def _put_around(applications: Any) -> _Undo:
+    starlette = applications.Starlette
+    original: Callable[..., Awaitable[None]] = starlette.__call__
 
     @wraps(original)
-    async def __call__(self: Any, scope: Scope, receive: Receive, send: Send) -> None:
-        await CancellationMiddleware(partial(original, self))(scope, receive, send)
+    async def __call__(self: Any, scope: Any, receive: Any, send: Any) -> None:
+        app: Callable[..., Awaitable[None]] = partial(original, self)
+        if "litellm" in sys.modules:
+            from .middleware import CancellationMiddleware
 
-    return replace(applications.Starlette, "__call__", __call__)
+            app = CancellationMiddleware(app)
+        await app(scope, receive, send)
+
+    def undo() -> None:
+        if starlette.__call__ is __call__:
+            starlette.__call__ = original
+
+    starlette.__call__ = __call__
+    return undo
