@@ -12,11 +12,14 @@ if TYPE_CHECKING:
     from ._contract.settings import Settings
     from ._integration.callback import VERSION as __version__
     from ._integration.callback import CancelTelemetry
+    from ._integration.instrumentor import CancelInstrumentor as CancelInstrumentor
     from ._integration.middleware import CancellationMiddleware
 
 __all__ = ["CancelTelemetry", "CancellationMiddleware", "Settings", "__version__", "unguarded"]
 
 _HOMES = {
+    # Not in __all__: it needs the extra `instrumentation`.
+    "CancelInstrumentor": ("._integration.instrumentor", "CancelInstrumentor"),
     "CancelTelemetry": ("._integration.callback", "CancelTelemetry"),
     "CancellationMiddleware": ("._integration.middleware", "CancellationMiddleware"),
     "Settings": ("._contract.settings", "Settings"),

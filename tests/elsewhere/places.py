@@ -97,5 +97,12 @@ PLACES = {
             "OLDEST_LITELLM_ENVIRONMENT",
         ),
         *(_on(python) for python in PYTHONS if python != THIS),
+        Place(
+            "neighbours",
+            THIS,
+            PINNED / "neighbours.txt",
+            (Run("beside", ("neighbours",), {}),),
+            "NEIGHBOURS_ENVIRONMENT",
+        ),
     )
 }

@@ -6,13 +6,13 @@ import signal
 from typing import Any
 
 
-def in_child(work: Any) -> Any:
+def in_child(work: Any, seconds: int = 30) -> Any:
     """Return what a function returns in a forked child of this process."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)  # pytest's own would only raise
-        signal.alarm(30)
+        signal.alarm(seconds)
         try:
             os.write(writing, json.dumps(work()).encode())
         except BaseException as exc:

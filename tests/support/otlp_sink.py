@@ -172,10 +172,12 @@ class OtlpSink:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 if self.headers.get("content-encoding") == "gzip":
                     body = gzip.decompress(body)
-                if self.path not in _REQUESTS or self.path in sink.refused:
+                # Langfuse's stands at a path of its own, which ends as OTLP's.
+                asked = next((path for path in _REQUESTS if self.path.endswith(path)), "")
+                if not asked or self.path in sink.refused:
                     self.send_error(404)
                     return
-                sink.take(_REQUESTS[self.path].FromString(body), "http")
+                sink.take(_REQUESTS[asked].FromString(body), "http")
                 self.send_response(200)  # an empty body is an empty response message
                 self.send_header("content-type", "application/x-protobuf")
                 self.send_header("content-length", "0")

@@ -82,7 +82,7 @@ class TestElsewhere:
     def test_is_the_oldest(self, reports: Reports, place: str) -> None:
         assert came_of(reports, place).versions[1] == oldest()
 
-    @pytest.mark.parametrize("place", [name for name in PLACES if name != "oldest"])
+    @pytest.mark.parametrize("place", [name for name in PLACES if name.startswith("python")])
     def test_is_another_python(self, reports: Reports, place: str) -> None:
         python, litellm = came_of(reports, place).versions
 

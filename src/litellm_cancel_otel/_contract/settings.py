@@ -108,6 +108,13 @@ class Settings:
         "of the user's own, at a path, or none. It needs the watchdog.",
     )
 
+    middleware: bool = _setting(
+        False,
+        Flag(),
+        "With `opentelemetry-instrument`: put `CancellationMiddleware` around each FastAPI and "
+        "Starlette application.",
+    )
+
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)

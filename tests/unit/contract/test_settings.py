@@ -33,6 +33,7 @@ def test_defaults_are_constants_that_fit() -> None:
         "loop_lag": True,
         "cancel_messages": False,
         "top_socket": "auto",
+        "middleware": False,
     }
 
 
