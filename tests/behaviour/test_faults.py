@@ -165,6 +165,7 @@ async def test_fault_is_counted_and_logged_once(
         caller.task.cancel()
         await caller.ended()
 
+    faulty.tracker.settle()
     assert sum(faulty.tracker.faults.counts.values()) == 3
     records = [one for one in caplog.records if one.name == "litellm_cancel_otel"]
     assert [one.levelno for one in records] == [logging.WARNING]

@@ -59,7 +59,8 @@ class EntryPoint:
     @property
     def is_decorated(self) -> bool:
         """Whether LiteLLM's ``@client`` stands around what it calls."""
-        functions = reached(getattr(sys.modules.get(self.module), self.name, None), self.name)
+        public = getattr(sys.modules.get(self.module), self.name, None)
+        functions = [] if public is None else reached(public, self.name)
         return bool(functions) and is_decorated(functions[-1])
 
 
@@ -98,7 +99,7 @@ def discover() -> list[EntryPoint]:
             taken.update(map(id, functions))
             found.append(_entry(module, name, functions[-1]))
     names = {one.name for one in found}
-    missing = [name for name in EXPECTED if name not in names]
+    missing = [name for name in EXPECTED if name not in names or not hasattr(litellm, name)]
     return found + [EntryPoint("litellm", name, Operation(name)) for name in missing]
 
 

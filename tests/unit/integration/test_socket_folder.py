@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 import stat
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,13 @@ from support.serving import serving
 
 ROOT = os.geteuid() == 0
 SOMEBODY = 65534
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A short one, which pytest's own may not be: a socket's path has 103 bytes at the most."""
+    with tempfile.TemporaryDirectory(prefix="lco-") as name:
+        yield Path(name)
 
 
 @pytest.fixture
