@@ -31,6 +31,7 @@ from support.telemetry import OLD, Telemetry  # noqa: E402 - its asserts are rew
 litellm.suppress_debug_info = True
 
 
+@pytest.hookimpl(optionalhook=True)  # the other environments have no xdist
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Say what ``-n auto`` means: one process a core, unless other environments need the cores."""
     config.option.loadscopereorder = False  # the unit tests last: small enough to fill what is left
