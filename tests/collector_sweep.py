@@ -158,6 +158,7 @@ class Sweep:
         setattr(owner, name, self.collector(getattr(owner, name)))
         try:
             await stream.aclose()
+            self.telemetry.tracker.settle()  # a thread's work otherwise, at some later time
         finally:
             delattr(owner, name)
 
