@@ -98,7 +98,7 @@ async def clock():
 
 @faulty.get("/elsewhere")
 async def elsewhere():
-    return StreamingResponse(words("gemini/gemini-2.0-flash"))
+    return StreamingResponse(words("nlp_cloud/dolphin"))
 
 
 @synchronous.get("/sync")
