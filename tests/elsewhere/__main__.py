@@ -6,6 +6,7 @@ gone then, in whichever way that came.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import sys
@@ -17,7 +18,7 @@ from support import children
 
 from .environments import HOUR, NotMadeError, made
 from .interpreters import NotFoundError
-from .places import PLACES, ROOT, Run
+from .places import PLACES, ROOT, Place, Run
 from .reports import Ended, Report
 
 VERSIONS = (
@@ -32,15 +33,20 @@ def main(name: str, folder: Path) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     os.nice(10)  # who waits for this is busy with tests of its own
-    place = PLACES[name]
+    with (folder.parent / "turn").open("w") as turn:
+        # One after the other: two cores are busy with one of these and the tests beside it.
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        _report(PLACES[name], folder).write(folder)
+
+
+def _report(place: Place, folder: Path) -> Report:
     try:
         python = made(place)
     except (NotFoundError, NotMadeError) as exc:
-        Report(cannot=str(exc)).write(folder)
-        return
+        return Report(cannot=str(exc))
     versions = children.run([python, "-c", VERSIONS]).stdout.split()
     runs = {run.name: _run(python, run, folder / run.name) for run in place.runs}
-    Report(versions=tuple(versions), runs=runs).write(folder)
+    return Report(versions=tuple(versions), runs=runs)
 
 
 def _run(python: Path, run: Run, output: Path) -> Ended:
