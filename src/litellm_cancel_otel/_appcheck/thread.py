@@ -28,7 +28,7 @@ class ThreadApplication:
 
     def ask_state(self) -> None:
         """Ask what is open."""
-        self.told.take({"event": "state", **self._host.state()})
+        self._tell({"event": "state", **self._host.state()})  # behind the spans that it has made
 
     async def aclose(self) -> None:
         """Stop the server, and wait until its thread has ended."""
