@@ -1,11 +1,13 @@
 """Operations besides the usual ones: each is seen under its own name, cancelled or dying inside."""
 
 import asyncio
+import gc
 import importlib
 from collections.abc import AsyncIterator
 from importlib.util import find_spec
 from typing import Any
 
+import aiohttp
 import litellm
 import openai
 import pytest
@@ -22,7 +24,8 @@ from support.transports import Dying
 sdk: Any = litellm
 pytestmark = [
     pytest.mark.every_loop,
-    # LiteLLM makes a client for some of these, and leaves it to the garbage collector.
+    # LiteLLM makes a client for some of these, and leaves it to the garbage collector; which may
+    # come in another test, so that what is left is closed below.
     pytest.mark.filterwarnings("ignore:Unclosed:ResourceWarning"),
     # The openai SDK says so of every call of the Assistants API.
     pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning"),
@@ -86,6 +89,14 @@ async def hanging() -> AsyncIterator[HangingProvider]:
     async with HangingProvider() as running:
         yield running
         await aclose_litellm_clients()
+        await close_sessions()
+
+
+async def close_sessions() -> None:
+    """Close what LiteLLM has opened for one call alone, and leaves to the collector."""
+    for one in gc.get_objects():
+        if issubclass(type(one), aiohttp.ClientSession) and not one.closed:
+            await one.close()
 
 
 def made(hanging: HangingProvider, operation: str) -> Any:
