@@ -4,9 +4,10 @@ import asyncio
 import os
 import socket
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from errno import EMFILE
 from pathlib import Path
 
@@ -22,6 +23,13 @@ from support.ticking import opened
 
 BACKSTOP = 100.0
 TESTS = str(Path(__file__).parents[1])
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A short one, which pytest's own may not be: a socket's path has 103 bytes at the most."""
+    with tempfile.TemporaryDirectory(prefix="lco-") as name:
+        yield Path(name)
 
 
 @pytest.fixture
