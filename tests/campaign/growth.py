@@ -14,8 +14,12 @@ FEW = 3
 """Looks in a third below which nothing is said: they differ by chance."""
 
 
-BOUNDED = {"WatchedStream": 400}
-"""Objects of which there may be that many: the watchdog tidies its agenda once in a while."""
+BOUNDED = {"WatchedStream": 400, "Begun": 40}
+"""Objects of which there may be that many.
+
+The watchdog tidies its agenda once in a while. A ``Begun`` belongs to a living task, of LiteLLM's
+workers for one, and the tasks are in the books themselves.
+"""
 
 
 class Held(NamedTuple):
