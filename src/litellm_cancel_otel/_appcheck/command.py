@@ -8,6 +8,7 @@ import json
 import sys
 from importlib import import_module
 
+from .._demo.arguments import port, positive
 from .problem import Problem
 
 BAD_INPUT = 2
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--within",
         metavar="SECONDS",
-        type=_positive,
+        type=positive,
         default=0.05,
         help="until the finally; twice that until the upstream's close (default: 0.05)",
     )
@@ -49,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="put CancelTelemetry and CancellationMiddleware around it for the check",
     )
     group.add_argument(
-        "--port", metavar="N", type=_port, default=0, help="of loopback (default: a free one)"
+        "--port", metavar="N", type=port, default=0, help="of loopback (default: a free one)"
     )
 
 
@@ -66,17 +67,3 @@ def run(args: argparse.Namespace) -> int:
         return BAD_INPUT
     print(json.dumps(report.document(), indent=2) if args.json else "\n".join(report.lines()))
     return 1 if report.problems else 0
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not more than 0")
-    return value
-
-
-def _port(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= 65_535:
-        raise argparse.ArgumentTypeError(f"{text} is no port; it must be from 0 to 65535")
-    return value

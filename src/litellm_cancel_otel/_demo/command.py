@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from . import quiet
+from .arguments import port, positive
 
 HELP = "cancel real LiteLLM calls in every way, without the package and with it, on loopback"
 
@@ -17,17 +18,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--load",
         metavar="SECONDS",
-        type=_positive,
+        type=positive,
         help="instead of the comparison, a steady mix of traffic, for dashboards",
     )
     what.add_argument(
         "--stuck",
         metavar="SECONDS",
-        type=_positive,
+        type=positive,
         help="instead, one stream that hangs for so long, to try top and the alert with",
     )
     what.add_argument(
-        "--rate", metavar="N", type=_positive, default=20.0, help="calls a second (default: 20)"
+        "--rate", metavar="N", type=positive, default=20.0, help="calls a second (default: 20)"
     )
     where = parser.add_argument_group("where it goes")
     where.add_argument("--otlp", metavar="ENDPOINT", help="send traces and metrics to a collector")
@@ -37,32 +38,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of OTLP (default: grpc for port 4317, else http/protobuf)",
     )
     where.add_argument(
-        "--prometheus", metavar="PORT", type=_port, help="serve the metrics on loopback; 0: any"
+        "--prometheus", metavar="PORT", type=port, help="serve the metrics on loopback; 0: any"
     )
     where.add_argument(
         "--for",
         metavar="SECONDS",
-        type=_positive,
+        type=positive,
         dest="serve_for",
         help="how long to serve them when all has run (default: until Ctrl-C)",
     )
     shown = parser.add_argument_group("how it is shown")
     shown.add_argument("--json", action="store_true", help="one JSON document for a machine")
     shown.add_argument("--svg", metavar="FILE", help="also draw the table into a file")
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not more than 0")
-    return value
-
-
-def _port(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= 65_535:
-        raise argparse.ArgumentTypeError(f"{text} is no port; it must be from 0 to 65535")
-    return value
 
 
 def run(args: argparse.Namespace) -> int:
