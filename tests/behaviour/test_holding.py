@@ -288,3 +288,14 @@ async def test_oldest_gauge_costs_the_same_however_many_are_open(telemetry: Tele
 
     assert counts[0] == counts[1]
     assert [age for _, age in telemetry.points(sc.OLDEST_AFTER_DISCONNECT)] == [0]
+
+
+async def test_the_record_of_a_stream_that_has_ended_holds_nobody(telemetry: Telemetry) -> None:
+    """The watchdog's agenda keeps it for a while."""
+    stream = Stream(telemetry)
+    await anext(stream)
+    record = telemetry.tracker.streams[stream.call]
+    holding = record.holding
+    await stream.aclose()
+
+    assert record.holding is not holding

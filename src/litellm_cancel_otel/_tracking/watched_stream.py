@@ -17,6 +17,9 @@ from .overdue import Due, Look, Patience, Seen, look
 _REMEMBERED: Final = 8
 """The times a stream was stuck that its last span tells of, the latest ones."""
 
+_NOBODY: Final = Holding()
+"""Who holds a stream that has ended, as far as it matters: it is asked, and never written."""
+
 
 class Watcher(Protocol):
     """The watchdog, as far as a stream knows it."""
@@ -104,8 +107,9 @@ class WatchedStream(Due):
             self.watcher.hand_over(self)
 
     def ended(self) -> None:
-        """Let go of the call, which has ended."""
+        """Let go of the call, which has ended; the agenda may keep the record for a while."""
         self.call = None
+        self.holding = _NOBODY
         self.changed()
 
     def blocked(self, since: float, now: float) -> float | None:
