@@ -18,7 +18,7 @@ from litellm_cancel_otel._demo.fakes import FakeProvider, Script, litellm_kwargs
 from litellm_cancel_otel._demo.fakes.board import Board
 from support.calling import MESSAGES, Caller, arguments, chat, silent, streamed_or_not
 from support.cancels import leave_stale_count
-from support.telemetry import OLD, Telemetry, cancel_of, external, internal
+from support.telemetry import LOGS_SPEECH, OLD, Telemetry, cancel_of, external, internal
 from support.transports import Dying, session
 
 sdk: Any = litellm
@@ -49,9 +49,8 @@ OPERATIONS = {
     "speech": _of(sdk.aspeech, "tts-1", input="hello", voice="alloy"),
 }
 every_operation = pytest.mark.parametrize("operation", OPERATIONS)
-# LiteLLM 1.72 gives its handler of speech no log.
 every_logged_operation = pytest.mark.parametrize(
-    "operation", [name for name in OPERATIONS if not (OLD and name == "speech")]
+    "operation", [name for name in OPERATIONS if LOGS_SPEECH or name != "speech"]
 )
 
 

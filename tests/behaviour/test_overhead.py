@@ -27,9 +27,8 @@ CHUNK = 92
 CALL = 1_500
 """Bytecodes of a call that completes, beside what an empty callback of LiteLLM's costs."""
 
-STREAM = 2_200
-"""Bytes of a stream that is open, with the watchdog, but for those of its HTTP response; 1,536 is
-the aim. Some 500 of them are the index by which an orphan's holders are found."""
+STREAM = 1_536
+"""Bytes of a stream that is open, with the watchdog, but for those of its HTTP response."""
 
 pytestmark = pytest.mark.skipif(OLD, reason="the figures are those of today's LiteLLM")
 
@@ -52,12 +51,12 @@ async def test_call(provider: FakeProvider) -> None:
 
 
 async def test_open_stream(provider: FakeProvider) -> None:
-    held: dict[Side, float] = {}
-    for side in (Side.BARE, Side.WATCHED) * 2:  # the first of each makes what every later one uses
+    held: dict[Side, list[float]] = {Side.BARE: [], Side.WATCHED: []}
+    for side in (*held, *held, *held):  # what a first one makes, and whatever else runs, only adds
         with running(side) as telemetry:
-            held[side] = await bytes_without_network(telemetry)
+            held[side].append(await bytes_without_network(telemetry))
 
-    assert 0 < held[Side.WATCHED] - held[Side.BARE] <= STREAM
+    assert 0 < min(held[Side.WATCHED]) - min(held[Side.BARE]) <= STREAM
 
 
 KINDS = (Call, ChunkStep, Driving, FromLiteLLM, Progress, Upstream, WatchedStream)

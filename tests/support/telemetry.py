@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Mapping
 from importlib.metadata import version
+from inspect import signature
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from litellm import CustomStreamWrapper
+from litellm.llms.azure.azure import AzureChatCompletion
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -19,6 +21,9 @@ from litellm_cancel_otel._demo.fakes.board import Board
 LITELLM = tuple(int(part) for part in version("litellm").split(".")[:3])
 OLD = not hasattr(CustomStreamWrapper, "aclose")
 """Whether LiteLLM's stream has no ``aclose`` of its own."""
+
+LOGS_SPEECH = "logging_obj" in signature(AzureChatCompletion.audio_speech).parameters
+"""Whether LiteLLM gives a handler of speech its log; before, it tells nobody of an image either."""
 
 
 class Cancel(NamedTuple):

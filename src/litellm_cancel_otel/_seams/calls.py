@@ -85,9 +85,12 @@ def _watched(original: Original, operation: Operation) -> Watched:
             _failed(exc)
             raise
         else:
-            return _returned(result)
+            # Not the call that began here: a retry may have begun another since.
+            ended = CURRENT.get()
         finally:
             reset(token)
+        # Outside of the call's context: a stream's followers keep a copy of what they begin in.
+        return result if ended is None else _returned(ended, result)
 
     return watched
 
@@ -147,9 +150,8 @@ def _failed(exc: BaseException) -> None:
             attempts.failed = call.description
 
 
-def _returned(result: Any) -> Any:
-    call = CURRENT.get()
-    if call is None or call.ended:
+def _returned(call: Call, result: Any) -> Any:
+    if call.ended:
         return result
     try:
         if type(type(result)) is _MODEL:

@@ -254,10 +254,10 @@ class FirstStep(ChunkStep):
         """The coroutine whose driver is known."""
 
     def __next__(self) -> Any:
-        token = CURRENT.set(self.call)
         if self._asked is not self.coro:  # not when it is resumed: a cancel may be on its way
             self._asked = self.coro
             self.call.drive(running_task())
+        token = CURRENT.set(self.call)
         try:
             return super().__next__()
         except StopIteration as stop:

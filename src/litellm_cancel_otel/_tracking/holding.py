@@ -34,7 +34,8 @@ class Holding:
         """Take the running task as the one that drives the stream from now on."""
         if self._driver is None or self._driver() is not task:
             self._handed_to(task)
-        self._take(generators_that_run(sys._getframe(1)))
+        known = [one for held in self._held if (one := held()) is not None]
+        self._take(generators_that_run(sys._getframe(1), task, known))
 
     def _handed_to(self, task: "asyncio.Task[object]") -> None:
         self.driver_done()

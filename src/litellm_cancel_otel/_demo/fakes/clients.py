@@ -23,16 +23,18 @@ async def aclose_litellm_clients(but: Container[str] = ()) -> None:
     which a later loop can have again. Those that ``but`` names stay.
     """
     cache: Any = litellm.in_memory_llm_clients_cache
+    shared = vars(litellm).get("module_level_aclient")
     kept = {name: client for name, client in cache.cache_dict.items() if name in but}
     clients = [client for name, client in cache.cache_dict.items() if name not in kept]
     cache.flush_cache()
     for name, client in kept.items():
         cache.cache_dict[name] = client
     for client in clients:
+        if client is shared:  # 1.83 has it in the cache too, and asks by it for good
+            continue
         closing = client.close()
         if inspect.isawaitable(closing):
             await closing
-    shared = vars(litellm).get("module_level_aclient")
     if shared is not None and not _is_anothers(shared.client._transport):
         await _close_connections(shared.client._transport)
 
