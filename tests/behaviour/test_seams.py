@@ -214,6 +214,34 @@ async def test_the_self_test_names_a_call_that_does_not_arrive(
     }
 
 
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [("litellm", "alist_agents"), ("litellm.interactions", "acreate")],
+    ids=["under another name", "under the same name"],
+)
+@pytest.mark.parametrize("comes", ["before", "after"])
+async def test_the_self_test_names_one_whose_function_is_found_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, module: str, name: str, comes: str
+) -> None:
+    """LiteLLM hands it on from the module that has it: there it still is, and is watched."""
+
+    async def theirs(**_: Any) -> str:
+        return "from a cache"
+
+    home = pytest.importorskip(module)
+    if not hasattr(home, name):
+        pytest.skip(f"this LiteLLM has no {module}.{name}")
+    if comes == "before":
+        monkeypatch.setattr(home, name, theirs)
+    with Telemetry():
+        monkeypatch.setattr(home, name, theirs)
+        found = await arrivals()
+
+    assert {name: why for name, why in found.items() if why is not None} == {
+        f"{module}.{name}": "a call of it does not arrive"
+    }
+
+
 async def test_the_self_test_names_attempts_that_are_not_seen() -> None:
     with Telemetry():
         cell = decorated_cell(reached(litellm.acompletion, "acompletion")[-1])
