@@ -8,12 +8,11 @@ from typing import Any
 import httpx
 import litellm
 import pytest
-from litellm.router import Router
 
 from litellm_cancel_otel import _seams
 from litellm_cancel_otel._contract import semconv as sc
 from litellm_cancel_otel._demo.fakes import FakeProvider
-from litellm_cancel_otel._seams import exchange, seams
+from litellm_cancel_otel._seams import attempts, exchange, seams
 from litellm_cancel_otel._seams.entry_points import discover, reached
 from litellm_cancel_otel._seams.exchange import decorated_cell, is_exchanged
 from litellm_cancel_otel._seams.patching import SeamMissing
@@ -97,12 +96,23 @@ def test_no_cell_is_guessed() -> None:
 async def test_retries_of_the_router_that_have_moved_are_named(
     provider: FakeProvider, monkeypatch: pytest.MonkeyPatch, warned: Callable[[], list[str]]
 ) -> None:
-    monkeypatch.delattr(Router, "async_function_with_retries")
+    owner, name = attempts.place()
+    monkeypatch.delattr(owner, name)
 
     with Telemetry():
         _, line = warned()
-        assert "litellm.Router.async_function_with_retries: it is not there" in line
+        assert f"the Router's retries: {owner.__name__}.{name} is not there" in line
         assert "a cancel between two attempts" in line
+
+
+async def test_a_litellm_without_a_router_is_named(
+    monkeypatch: pytest.MonkeyPatch, warned: Callable[[], list[str]]
+) -> None:
+    monkeypatch.setattr(attempts, "PLACES", (("litellm.router", "None", ""),))
+
+    with Telemetry():
+        _, line = warned()
+        assert "the Router's retries: LiteLLM has no Router" in line
 
 
 def test_an_object_of_the_hosts_that_cannot_be_looked_at_does_no_harm(
@@ -201,6 +211,34 @@ async def test_the_self_test_names_a_call_that_does_not_arrive(
 
     assert {name: why for name, why in found.items() if why is not None} == {
         "litellm.arerank": "a call of it does not arrive"
+    }
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [("litellm", "alist_agents"), ("litellm.interactions", "acreate")],
+    ids=["under another name", "under the same name"],
+)
+@pytest.mark.parametrize("comes", ["before", "after"])
+async def test_the_self_test_names_one_whose_function_is_found_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, module: str, name: str, comes: str
+) -> None:
+    """LiteLLM hands it on from the module that has it: there it still is, and is watched."""
+
+    async def theirs(**_: Any) -> str:
+        return "from a cache"
+
+    home = pytest.importorskip(module)
+    if not hasattr(home, name):
+        pytest.skip(f"this LiteLLM has no {module}.{name}")
+    if comes == "before":
+        monkeypatch.setattr(home, name, theirs)
+    with Telemetry():
+        monkeypatch.setattr(home, name, theirs)
+        found = await arrivals()
+
+    assert {name: why for name, why in found.items() if why is not None} == {
+        f"{module}.{name}": "a call of it does not arrive"
     }
 
 

@@ -101,7 +101,7 @@ PLACES = {
             "neighbours",
             THIS,
             PINNED / "neighbours.txt",
-            (Run("beside", ("neighbours",), {}),),
+            (Run("beside", ("neighbours", "neighbours_web"), {}),),
             "NEIGHBOURS_ENVIRONMENT",
         ),
     )

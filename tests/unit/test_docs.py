@@ -62,3 +62,16 @@ def test_the_readme_names_only_metrics_that_exist() -> None:
     table = re.findall(r"^\| `(litellm_cancel\.[\w.]+)`", (ROOT / "README.md").read_text(), re.M)
     assert table
     assert set(table) <= names
+
+
+def test_the_page_of_the_span_names_every_attribute_and_event() -> None:
+    page = (ROOT / "docs" / "span.md").read_text()
+    of_spans = re.compile(r"(litellm_cancel|litellm|gen_ai|server|error)\.|cancellation_type")
+    texts = {name: one for name, one in vars(semconv).items() if isinstance(one, str)}
+    cells = "".join(re.findall(r"^\| (`[^|]*) \|", page, re.M))
+    assert set(re.findall(r"`([\w.]+)`", cells)) == {
+        one for name, one in texts.items() if name.isupper() and of_spans.match(one)
+    }
+    events = {one for name, one in texts.items() if name.startswith("EVENT_") and "." not in one}
+    (told,) = re.findall(r"^The events are (.*?)\. ", page, re.M)
+    assert set(re.findall(r"`(\w+)`", told)) == events

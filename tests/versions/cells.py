@@ -10,7 +10,10 @@ from elsewhere.places import HTTPX, PYTHONS, Run
 
 from .releases import Release
 
-CORE = ("calls", "streams", "azure", "guard", "upstream", "who_cancelled", "waste", "operations")
+CORE = (
+    *("calls", "streams", "azure", "guard", "upstream", "who_cancelled", "waste", "operations"),
+    "router_backoff",
+)
 """The tests whose outcome hangs on LiteLLM's release, and that are quick."""
 
 TRANSPORTS = {

@@ -11,7 +11,7 @@ from typing import Any, Final
 from .._demo.fakes import Exchange, FakeProvider, Script
 from .client import Client
 from .problem import Problem
-from .records import Checked, Left, Middleware
+from .records import Checked, Left, Middleware, middleware_of
 from .request import Request
 from .told import Application, state_of
 from .ways import Way
@@ -94,8 +94,8 @@ class Bench:
             exchange = await self._streamed(request, run)
             with suppress(RuntimeError, TimeoutError):  # the call was over before
                 await way.until(client, exchange, self.told)
-            left, left_ns = client.leave(reset=way.reset)
-        state = await self._observe(run)
+            left, left_ns = way.leave(client)
+            state = await self._observe(run)
         ends = [span["end"] for span in self.told.spans if span["start"] >= run.began]
         closes = [one.closed_at for one in self._provider.exchanges[run.calls :]]
         open_streams = run.still_open(state)
@@ -113,9 +113,8 @@ class Bench:
 
     def middleware_of(self, request: Request) -> Middleware:
         """Return the middleware around a route."""
-        parts: list[dict[str, Any]] = (self.told.layout or {}).get("parts", [])
-        mine = [part for part in parts if request.path.startswith(part["prefix"])]
-        return Middleware(tuple(one for part in mine for one in part["middleware"]))
+        parts = (self.told.layout or {}).get("parts", [])
+        return middleware_of(parts, request.method, request.path)
 
     async def _streamed(self, request: Request, run: _Run) -> Exchange:
         with suppress(TimeoutError):

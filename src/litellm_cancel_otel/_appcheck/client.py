@@ -17,6 +17,9 @@ _LINGER_ZERO: Final = struct.pack("ii", 1, 0)
 _SMALL: Final = 4096
 """Bytes that the system keeps for a client that does not read, about."""
 
+Moment = tuple[float, int]
+"""When a client left, on both clocks."""
+
 
 class Client:
     """One request to an address; use it with ``with``, and read the answer bit by bit."""
@@ -80,15 +83,25 @@ class Client:
             whole += data
         return bytes(whole)
 
-    def leave(self, *, reset: bool = False) -> tuple[float, int]:
-        """Close the connection, with a FIN or with a reset; return when, on both clocks."""
-        if reset:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
-        else:
-            self._read_what_is_there()
-        now = both_clocks()
+    def leave(self) -> Moment:
+        """Close the connection, with a FIN; return when."""
+        self._read_what_is_there()
+        left = both_clocks()
         self._socket.close()
-        return now
+        return left
+
+    def reset(self) -> Moment:
+        """Reset the connection; return when."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
+        left = both_clocks()
+        self._socket.close()
+        return left
+
+    def half_close(self) -> Moment:
+        """Close the sending side, and keep the other until the block is left; return when."""
+        left = both_clocks()
+        self._socket.shutdown(socket.SHUT_WR)
+        return left
 
     def _read_what_is_there(self) -> None:
         """Leave nothing unread: a close with something unread would be a reset."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +67,15 @@ class Middleware:
         if "ours" not in kinds:
             return "missing"
         return "inside" if "base_http" in kinds[: kinds.index("ours")] else "outermost"
+
+
+def middleware_of(parts: Iterable[Mapping[str, Any]], method: str, path: str) -> Middleware:
+    """Return what stands around a route, of the parts of an application; the first that fits."""
+    for part in parts:
+        methods = part["methods"]
+        if (methods is None or method in methods) and re.fullmatch(part["pattern"], path):
+            return Middleware(tuple(part["middleware"]))
+    return Middleware(())
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from .._demo.fakes import Exchange, Script
-from .client import Client
+from .client import Client, Moment
 from .told import Told
 
 SHOWN: Final = 2.0
@@ -29,7 +29,7 @@ class Way:
     script: Script
     until: Callable[[Client, Exchange, Told], Awaitable[None]]
     reads: bool = True
-    reset: bool = False
+    leave: Callable[[Client], Moment] = Client.leave
 
 
 async def _before(client: Client, exchange: Exchange, told: Told) -> None:
@@ -80,7 +80,14 @@ WAYS: Final = (
         Script(chunks=None, interval=0.002),
         _not_reading,
         reads=False,
-        reset=True,
+        leave=Client.reset,
+    ),
+    Way(
+        "half-closed",
+        "sending side closed",
+        Script(chunks=None, hang_at=1),
+        _after_first,
+        leave=Client.half_close,
     ),
     Way("deadline", "by its deadline", Script(chunks=None, hang_at=3), _until_deadline),
 )

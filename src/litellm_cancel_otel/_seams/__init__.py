@@ -38,7 +38,7 @@ def seams() -> Iterator[Seam]:
     yield from map(_call, entries)
     yield from (_attempts(entry) for entry in entries if entry.is_decorated)
     yield Seam(
-        f"litellm.Router.{attempts.NAME}",
+        "the Router's retries",
         "a coroutine method",
         "a cancel between two attempts of the Router's is not told",
         attempts.install,

@@ -7,8 +7,6 @@ from functools import wraps
 from inspect import iscoroutinefunction
 from typing import Any, Final
 
-from litellm.router import Router
-
 from .._asyncio.tasks import baseline_of, running_task
 from .._asyncio.throw_hook import ThrowHook
 from .._calls.description import Description
@@ -16,7 +14,17 @@ from .._tracking.tracker import Tracker
 from .active import ACTIVE, reset_in
 from .patching import SeamMissing, Undo, replace
 
-NAME: Final = "async_function_with_retries"
+_IN_PYTHON: Final = "async_function_with_retries"
+PLACES: Final = (
+    ("litellm.router_rust.core", "RustCore", "_run"),
+    ("litellm.router_python_core", "PythonCore", _IN_PYTHON),
+    ("litellm.router", "Router", _IN_PYTHON),
+)
+"""Where the Router's retries may stand, the newest LiteLLM's place first.
+
+From 1.110 a native core decides whether and when to try again. The Router's own coroutine asks it
+for each step, and makes the attempts and the sleeps between them.
+"""
 
 
 class Attempts:
@@ -55,13 +63,13 @@ ATTEMPTS: Final[ContextVar[Attempts | None]] = ContextVar(
 
 def install() -> list[Undo]:
     """Watch the Router's retries; raise SeamMissing where they are not as expected."""
-    owner = _owner()
-    original = vars(owner).get(NAME)
+    owner, name = place()
+    original = vars(owner).get(name)
     if not iscoroutinefunction(original):
-        raise SeamMissing("it is not there")
+        raise SeamMissing(f"{owner.__name__}.{name} is not there")
 
     @wraps(original)
-    async def async_function_with_retries(self: Any, *args: Any, **kwargs: Any) -> Any:
+    async def watched(self: Any, *args: Any, **kwargs: Any) -> Any:
         tracker = ACTIVE.tracker
         if tracker is None:
             return await original(self, *args, **kwargs)
@@ -75,13 +83,14 @@ def install() -> list[Undo]:
         finally:
             reset_in(ATTEMPTS, token)
 
-    return [replace(owner, NAME, async_function_with_retries)]
+    return [replace(owner, name, watched)]
 
 
-def _owner() -> type:
-    """Return the class that has the Router's retries: in 1.109 it stands behind the Router."""
-    try:
-        core = importlib.import_module("litellm.router_python_core")
-    except ModuleNotFoundError:
-        return Router
-    return getattr(core, "PythonCore", Router)
+def place() -> tuple[type, str]:
+    """Return the class that has the Router's retries, and the method's name there."""
+    for module, owner, name in PLACES:
+        try:
+            return getattr(importlib.import_module(module), owner), name
+        except (ModuleNotFoundError, AttributeError):
+            continue
+    raise SeamMissing("LiteLLM has no Router")

@@ -6,6 +6,7 @@ It is for a process of its own, such as the doctor's: while it runs, no HTTP cli
 import asyncio
 import importlib
 import importlib.util
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -19,9 +20,10 @@ from .._calls.observer import Observer
 from .._contract.faults import Faults
 from .._contract.records import Ending, Stuck
 from .._tracking.tracker import Tracker
+from . import not_watched, whose
 from .active import ACTIVE
 from .entry_points import EXPECTED, EntryPoint, discover
-from .operations import Operation
+from .operations import Operation, twin_of
 from .patching import replace
 from .upstream import LIBRARIES
 
@@ -95,9 +97,36 @@ async def arrivals() -> dict[str, str | None]:
 def _offered() -> list[EntryPoint]:
     """Return the entry points, and what stands before LiteLLM's function where a user calls it."""
     found = discover()
-    known = {str(entry) for entry in found}
-    others = [EntryPoint("litellm", name, Operation(name)) for name in EXPECTED]
-    return [*found, *(entry for entry in others if str(entry) not in known)]
+    others = [("litellm", name) for name in EXPECTED]
+    others += [("litellm", name) for name, one in _with_twin() if _hides(one, name)]
+    others += [(home, entry.name) for entry in found for home in _hidden_in(entry)]
+    more = (EntryPoint(home, name, Operation(name)) for home, name in others)
+    return list({str(one): one for one in (*found, *more)}.values())
+
+
+def _with_twin() -> Iterator[tuple[str, object]]:
+    public = vars(litellm)
+    for name, one in list(public.items()):
+        if name not in not_watched.FUNCTIONS and twin_of(name, public) is not None:
+            yield name, one
+
+
+def _hidden_in(entry: EntryPoint) -> Iterator[str]:
+    """Yield the packages above in which something else stands under an entry point's name.
+
+    LiteLLM hands a function on from its module to the packages above. If another has put something
+    in its place there, the function is still found below, and a call of it arrives.
+    """
+    home = entry.module
+    while "." in home:
+        home = home.rpartition(".")[0]
+        if _hides(vars(sys.modules[home]).get(entry.name), entry.name):
+            yield home
+
+
+def _hides(one: object, name: str) -> bool:
+    """Return whether what stands at a name may be called, and is not known to lead to LiteLLM's."""
+    return callable(one) and not whose.look(one, name).leads
 
 
 async def _tried(entry: EntryPoint) -> str | None:

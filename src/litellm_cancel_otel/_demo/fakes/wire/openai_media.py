@@ -1,4 +1,4 @@
-"""OpenAI's operations that answer in one body: embeddings, images, audio, moderations."""
+"""Operations that answer in one body: OpenAI's embeddings, images, audio, moderations, and OCR."""
 
 from __future__ import annotations
 
@@ -39,6 +39,8 @@ def answer(call: Call, pieces: int) -> Body | None:
             return Body(SPEECH, content_type="audio/mpeg")
         case "moderations":
             return _moderation(call)
+        case "ocr":  # Mistral's
+            return _ocr(call, text_of(pieces))
         case _:
             return None
 
@@ -89,5 +91,16 @@ def _moderation(call: Call) -> Body:
                     "category_scores": dict.fromkeys(_MODERATION_CATEGORIES, 0.0),
                 }
             ],
+        }
+    )
+
+
+def _ocr(call: Call, text: str) -> Body:
+    page = {"index": 0, "markdown": text, "images": [], "dimensions": None}
+    return json_body(
+        {
+            "model": call.model,
+            "pages": [page],
+            "usage_info": {"pages_processed": 1, "doc_size_bytes": None},
         }
     )
