@@ -1,4 +1,4 @@
-"""A process that has imported LiteLLM and forks one for each job: ``python -m support.warm_process``.
+"""Imports LiteLLM and forks a process for each job: ``python -m support.warm_process FD``.
 
 It makes no call, no loop and no thread, so a fork of it is a process that has just imported. A fork
 leaves by the interpreter's own exit, as a process does that was started in the usual way.
