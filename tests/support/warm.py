@@ -39,6 +39,12 @@ class Running:
             self.returncode = int(self._line(timeout))
         return self.returncode
 
+    def poll(self) -> int | None:
+        """Return how the process ended; None as long as it has not."""
+        with suppress(children.TimeoutExpired):
+            return self.wait(0)
+        return None
+
     def send_signal(self, number: int) -> None:
         """Send a signal."""
         os.kill(self.pid, number)
