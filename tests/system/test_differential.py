@@ -23,7 +23,6 @@ SENSITIVE = (
 """The patterns that are run on every kind of loop; ``python -m tests.differential`` runs all."""
 
 
-
 def on_the_plain_loop() -> list[Case]:
     """Return each pattern over both transports, or over one and the other in turn."""
     every = [cases([pattern], TRANSPORTS, ["asyncio"]) for pattern in PATTERNS.values()]
