@@ -1,7 +1,8 @@
 """One sweep: a garbage collection at each allocation of an operation, in turn; run as a script.
 
-``python tests/collector_sweep.py OPERATION`` prints the number of each collection that frees a
-stream, before it does, so that the last line tells where a hang is.
+``python tests/collector_sweep.py OPERATION [STEP]`` looks at each allocation, or at one of so many.
+It prints the number of each collection that frees a stream, before it does, so that the last line
+tells where a hang is.
 """
 
 import asyncio
@@ -192,32 +193,36 @@ SILENT = Script(chunks=1, hang_at=1)
 OPERATIONS = ("metrics", "recording", "opening", "ending", "completing")
 
 
-async def sweep(operation: str) -> int:
-    """Sweep the first allocations of an operation; return how many there were."""
+async def sweep(operation: str, step: int) -> int:
+    """Sweep the first allocations of an operation; return how many of them were looked at."""
+    points = 0
     async with FakeProvider(SILENT) as provider:
         with Telemetry(watchdog=False, max_models=1_000) as telemetry:
             swept = Sweep(provider, telemetry)
-            for at in (10_000, *range(1, POINTS + 1)):  # first once without: LiteLLM imports much
+            # First once without: LiteLLM imports much.
+            for at in (10_000, *range(1, POINTS + 1, step)):
                 faulthandler.dump_traceback_later(PATIENCE if at <= POINTS else 120, exit=True)
                 print(f"{operation} {at}", flush=True)
                 gc.collect()
                 gc.freeze()
                 reached = await swept.point(operation, at)
-                if at <= POINTS and not reached:
-                    return at - 1
+                if at <= POINTS:
+                    if not reached:
+                        break
+                    points += 1
             await aclose_litellm_clients()
-    return POINTS
+    return points
 
 
-def main(operation: str) -> None:
+def main(operation: str, step: int = 1) -> None:
     """Sweep, and say so in the last line."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     quiet.libraries()
     gc.disable()
-    points = asyncio.run(sweep(operation))
+    points = asyncio.run(sweep(operation, step))
     faulthandler.cancel_dump_traceback_later()
     print(f"{operation}: {points} points swept", flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], *map(int, sys.argv[2:]))

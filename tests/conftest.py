@@ -23,6 +23,7 @@ from litellm_cancel_otel._demo.fakes import (
 )
 from support.children import take_default_signals
 from support.loops import LOOPS, LoopFactory
+from support.thorough import THOROUGH
 
 pytest.register_assert_rewrite("support.telemetry")
 
@@ -48,6 +49,12 @@ def pytest_configure(config: pytest.Config) -> None:
     if OLD:
         # Its aiohttp transport leaves the connection of a broken-off answer to the collector.
         config.addinivalue_line("filterwarnings", "ignore:Unclosed connection:ResourceWarning")
+
+
+def pytest_report_header() -> str:
+    """Say how much of the long sweeps is run."""
+    how = "whole" if THOROUGH else "a spread of each (REQUIRE_ALL_TESTS=1 runs them whole)"
+    return f"long sweeps: {how}"
 
 
 def pytest_asyncio_loop_factories(

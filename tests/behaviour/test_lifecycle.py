@@ -15,7 +15,7 @@ from litellm_cancel_otel._contract import semconv as sc
 from litellm_cancel_otel._demo.fakes import FakeProvider, Script
 from litellm_cancel_otel._seams.azure import HANDLERS
 from litellm_cancel_otel._seams.entry_points import discover
-from support import children
+from support import children, warm
 from support.calling import Caller, chat, silent
 from support.telemetry import Telemetry, cancel_of, external
 
@@ -54,17 +54,16 @@ def state():
 
 
 def alone(code: str) -> str:
-    """Run code in a process of its own, where nothing was imported yet; return what it prints."""
-    ended = children.run(
-        [sys.executable, "-W", "ignore", "-c", STATE + textwrap.dedent(code)],
-        timeout=60,
+    """Run code in a process of its own, which has made no telemetry yet; return what it prints."""
+    ended = warm.run(
+        "import warnings; warnings.simplefilter('ignore')\n" + STATE + textwrap.dedent(code)
     )
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
 
 
 def test_importing_changes_nothing_and_closing_puts_everything_back() -> None:
-    said = alone(
+    code = textwrap.dedent(
         """
         before = state()
         import litellm_cancel_otel
@@ -81,7 +80,9 @@ def test_importing_changes_nothing_and_closing_puts_everything_back() -> None:
         """
     )
 
-    assert said.split() == ["True"] * 5
+    ended = children.run([sys.executable, "-W", "ignore", "-c", STATE + code], timeout=60)
+
+    assert ended.stdout.split() == ["True"] * 5, ended.stderr
 
 
 def test_closing_puts_back_only_what_is_ours() -> None:

@@ -17,7 +17,7 @@ from litellm_cancel_otel._calls.call import Exit
 from litellm_cancel_otel._integration import socket_folder
 from litellm_cancel_otel._top import sockets
 from litellm_cancel_otel._top.readings import Process, Unreadable
-from support import children
+from support import children, warm
 from support.telemetry import Telemetry
 from support.ticking import opened
 
@@ -183,7 +183,9 @@ def test_the_watchdog_wakes_for_streams_as_before(folder: Path) -> None:
 # A process of its own
 
 BEGIN = """
-import os, signal, sys, time
+import os, signal, sys, time, warnings
+# To fork with threads. The applications that do so are what is looked at.
+warnings.simplefilter("ignore", DeprecationWarning)
 from litellm_cancel_otel._calls.call import Exit
 from litellm_cancel_otel._integration import socket_folder
 from litellm_cancel_otel._top import sockets
@@ -211,14 +213,13 @@ def descriptors():
 """
 
 
-def run(code: str, runtime: Path, **environ: str) -> children.Ended[str]:
+def environment(runtime: Path, **more: str) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if name != "TMPDIR"}
-    return children.run(
-        # Deprecated: to fork with threads. The applications that do so are what is looked at.
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", BEGIN + code],
-        env={**inherited, "XDG_RUNTIME_DIR": str(runtime), "PYTHONPATH": TESTS, **environ},
-        timeout=BACKSTOP,
-    )
+    return {**inherited, "XDG_RUNTIME_DIR": str(runtime), **more}
+
+
+def run(code: str, runtime: Path, **environ: str) -> children.Ended[str]:
+    return warm.run(BEGIN + code, env=environment(runtime, **environ), timeout=BACKSTOP)
 
 
 FORKING = """
@@ -278,7 +279,13 @@ def test_workers_of_a_parent_that_has_no_stream_have_one_each(tmp_path: Path) ->
 
 
 def test_a_process_that_just_ends_leaves_nothing(tmp_path: Path) -> None:
-    ended = run("opened(telemetry); wait_for({os.getpid(): 1})", tmp_path)
+    """One that was started as an application is; the others are forks."""
+    code = "opened(telemetry); wait_for({os.getpid(): 1})"
+    ended = children.run(
+        [sys.executable, "-c", BEGIN + code],
+        env=environment(tmp_path, PYTHONPATH=TESTS),
+        timeout=BACKSTOP,
+    )
     assert (ended.returncode, ended.stderr) == (0, "")
     assert list(tmp_path.iterdir()) == []
 

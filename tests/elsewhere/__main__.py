@@ -6,7 +6,6 @@ gone then, in whichever way that came.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import sys
@@ -20,6 +19,7 @@ from .environments import HOUR, NotMadeError, made
 from .interpreters import NotFoundError
 from .places import PLACES, ROOT, Place, Run
 from .reports import Ended, Report
+from .turns import turn
 
 VERSIONS = (
     "import platform; from importlib.metadata import version; "
@@ -33,9 +33,7 @@ def main(name: str, folder: Path) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     os.nice(10)  # who waits for this is busy with tests of its own
-    with (folder.parent / "turn").open("w") as turn:
-        # One after the other: two cores are busy with one of these and the tests beside it.
-        fcntl.flock(turn, fcntl.LOCK_EX)
+    with turn(folder.parent):
         _report(PLACES[name], folder).write(folder)
 
 

@@ -21,6 +21,7 @@ from support import children
 
 from .places import TESTS
 from .reports import FILE, Report, read
+from .turns import core_is_free
 
 PLACE, MARK = "place", "elsewhere"
 ENDED = "ended"
@@ -47,7 +48,8 @@ class Reports:
             )
 
     def of(self, place: str) -> Report:
-        """Return what came of a place, as soon as it has come."""
+        """Return what came of a place, as soon as it has come; the tests that ask are the last."""
+        core_is_free(self._home)
         if place in self._running:
             self._running[place].wait(SECONDS)
         else:
@@ -117,7 +119,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if worker not in (None, "gw0"):
         return
     config.add_cleanup(lambda: reports.end(others_wait=worker is not None and _is_whole(session)))
-    for place in sorted(places):
+    for place in sorted(places, reverse=True):  # the Pythons first: they take longest
         reports.start(place)
 
 

@@ -16,7 +16,7 @@ import pytest
 import litellm_cancel_otel
 from litellm_cancel_otel._cli import COMMANDS, main
 from litellm_cancel_otel._integration import socket_folder
-from support import children
+from support import children, warm
 from support.otlp_sink import OtlpSink
 
 BACKSTOP = 60
@@ -40,10 +40,10 @@ def run(*args: str, command: Sequence[str] = COMMAND, **environ: str) -> childre
     )
 
 
-def run_after(code: str, *args: str) -> children.Ended[str]:
-    """Run the command line in a process that has run some code first."""
-    main = f"import sys; from litellm_cancel_otel._cli import main; sys.exit(main({list(args)!r}))"
-    return run(command=(sys.executable, "-c", f"{code}\n{main}"))
+def quickly(*args: str, first: str = "", **environ: str) -> children.Ended[str]:
+    """Run the command line in a warm process; ``first`` is code that runs before."""
+    code = f"{first}\n{warm.COMMAND_LINE}"
+    return warm.run(code, *args, env=environment(**environ), timeout=BACKSTOP)
 
 
 Doctor = Callable[..., tuple[int, dict[str, Any]]]
@@ -108,43 +108,45 @@ def test_a_fault_inside_a_command_is_not_taken_for_its_absence(
         main(["--help"])
 
 
-@pytest.mark.parametrize("missing", ["rich", "botocore", "uvicorn"])
-def test_a_missing_extra_is_one_line_with_what_to_install(missing: str) -> None:
-    code = f"""
+WITHOUT = """
 import importlib.abc, sys
 class Without(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == {missing!r}:
+        if name.partition(".")[0] == MISSING:
             raise ModuleNotFoundError(name, name=name.partition(".")[0])
 sys.meta_path.insert(0, Without())
 """
-    if missing != "rich":  # is looked for before it is imported
-        code += f"""
-import importlib.util
-found = importlib.util.find_spec
-importlib.util.find_spec = lambda name, package=None: (
-    None if name == {missing!r} else found(name, package)
-)
+WITHOUT_SPEC = """
+from litellm_cancel_otel._demo import demo
+found = demo.find_spec
+demo.find_spec = lambda name: None if name == MISSING else found(name)
 """
-    ended = run_after(code, "demo")
+
+
+def test_a_missing_extra_is_one_line_with_what_to_install() -> None:
+    first = WITHOUT.replace("MISSING", "'rich'")
+    ended = run("demo", command=(sys.executable, "-c", first + warm.COMMAND_LINE))
     assert ended.returncode == 2
-    assert ended.stderr == (
-        f"litellm-cancel-otel demo needs {missing}: pip install 'litellm-cancel-otel[demo]'\n"
-    )
+    assert ended.stderr == needs("rich")
+
+
+@pytest.mark.parametrize("missing", ["botocore", "uvicorn"])
+def test_so_is_one_that_is_looked_for_before_it_is_imported(missing: str) -> None:
+    ended = quickly("demo", first=WITHOUT_SPEC.replace("MISSING", repr(missing)))
+    assert ended.returncode == 2
+    assert ended.stderr == needs(missing)
+
+
+def needs(missing: str) -> str:
+    return f"litellm-cancel-otel demo needs {missing}: pip install 'litellm-cancel-otel[demo]'\n"
 
 
 def test_a_reader_that_has_gone_is_no_traceback() -> None:
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "w") as gone:
-        ended = children.run(
-            [*COMMAND, "doctor"],
-            env=environment(**TELEMETRY_OFF),
-            stdout=gone,
-            stderr=children.PIPE,
-            text=True,
-            timeout=BACKSTOP,
-        )
+        env = environment(**TELEMETRY_OFF)
+        ended = warm.run(warm.COMMAND_LINE, "doctor", env=env, stdout=gone.fileno())
     assert ended.returncode == 128 + signal.SIGPIPE
     assert "Traceback" not in ended.stderr
     assert "BrokenPipe" not in ended.stderr
@@ -152,18 +154,19 @@ def test_a_reader_that_has_gone_is_no_traceback() -> None:
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_load_without_a_traceback(sent: signal.Signals) -> None:
-    with children.started(
-        [*COMMAND, "demo", "--load", "600"],
-        env=environment(),
-        stderr=children.PIPE,
-        stdout=children.DEVNULL,
-        text=True,
-    ) as running:
-        assert running.stderr is not None
-        while "calls a second" not in running.stderr.readline():
-            assert running.poll() is None
+    read, write = os.pipe()
+    with (
+        os.fdopen(read) as told,
+        os.fdopen(write, "w") as stderr,
+        warm.started(
+            warm.COMMAND_LINE, "demo", "--load", "600", env=environment(), stderr=stderr.fileno()
+        ) as running,
+    ):
+        stderr.close()
+        while "calls a second" not in (line := told.readline()):
+            assert line
         running.send_signal(sent)
-        said = running.stderr.read()
+        said = told.read()
         assert running.wait(BACKSTOP) == 128 + signal.SIGINT
     assert "Traceback" not in said
 
@@ -304,7 +307,7 @@ def test_the_doctor_shows_of_an_endpoint_only_where_it_is(as_json: bool, reachab
         port = server.getsockname()[1]
         if not reachable:
             server.close()
-        told = run(
+        told = quickly(
             "doctor",
             *(["--json"] if as_json else []),
             OTEL_EXPORTER_OTLP_ENDPOINT=SECRET.format(port=port),
@@ -322,7 +325,7 @@ def test_the_doctor_shows_of_an_endpoint_only_where_it_is(as_json: bool, reachab
     ["http://user:hun/ter2@127.0.0.1:4318", "user:hunter2@127.0.0.1", "http://user:h?nter2@x:1"],
 )
 def test_the_doctor_shows_nothing_of_an_endpoint_that_is_no_address(endpoint: str) -> None:
-    told = run("doctor", OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)
+    told = quickly("doctor", OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)
     for secret in ("user:", "ter2", "nter2"):
         assert secret not in told.stdout + told.stderr
     assert told.returncode == 1

@@ -3,16 +3,18 @@
 Each sweep is a process of its own, which ends with its stacks where a point hangs.
 """
 
-import sys
 from pathlib import Path
 
 import pytest
 
-from support import children
+from support import children, warm
 from support.telemetry import OLD
+from support.thorough import THOROUGH
 
 SCRIPT = Path(__file__).parents[1] / "collector_sweep.py"
 LIMIT = 240
+STEPS = {} if THOROUGH else {"metrics": 9, "recording": 9}
+"""Of how many allocations one is looked at; where none is said, of one: there are few."""
 
 pytestmark = [
     pytest.mark.timeout(LIMIT + 60),
@@ -22,9 +24,15 @@ pytestmark = [
 
 def sweep(operation: str, first: str = "") -> children.Ended[str]:
     """Sweep an operation in a process of its own; ``first`` is what it does before."""
-    code = f"import sys\nsys.path.insert(0, {str(SCRIPT.parent)!r})\n"
-    code += f"import collector_sweep\n{first}\ncollector_sweep.main({operation!r})"
-    return children.run([sys.executable, "-W", "ignore", "-c", code], timeout=LIMIT)
+    code = f"""
+import sys, warnings
+warnings.simplefilter("ignore")
+sys.path.insert(0, {str(SCRIPT.parent)!r})
+import collector_sweep
+{first}
+collector_sweep.main({operation!r}, {STEPS.get(operation, 1)})
+"""
+    return warm.run(code, timeout=LIMIT)
 
 
 @pytest.mark.parametrize("operation", ["metrics", "recording", "opening", "ending", "completing"])

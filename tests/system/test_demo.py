@@ -27,7 +27,7 @@ from litellm_cancel_otel._demo.records import Got, Pair, Record, Seen
 from litellm_cancel_otel._demo.runner import WINDOW, Runner, SeamsInstalledError, seams_are_out
 from litellm_cancel_otel._demo.table import WIDE, table
 from litellm_cancel_otel._demo.ways import WAYS
-from support import children
+from support import children, warm
 from support.otlp_sink import OtlpSink
 from support.telemetry import OLD
 from support.terminal import Terminal, needs_tmux
@@ -102,20 +102,17 @@ def environment(**more: str) -> dict[str, str]:
     return inherited | more
 
 
-def demo(*args: str, **environ: str) -> children.Ended[str]:
-    return children.run(
-        [*COMMAND, *args],
-        env=environment(**environ),
-        text=True,
-        timeout=BACKSTOP,
-    )
+def demo(*args: str) -> children.Ended[str]:
+    """Run the demo in a process that need not import LiteLLM first."""
+    return warm.run(warm.COMMAND_LINE, "demo", *args, env=environment(), timeout=BACKSTOP)
 
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Full:
-    """Run everything once, for a machine, with the picture."""
+    """Run everything once as a user does, for a machine, with the picture."""
     svg = tmp_path_factory.mktemp("demo") / "demo.svg"
-    ended = demo("--json", "--svg", str(svg))
+    command = [*COMMAND, "--json", "--svg", str(svg)]
+    ended = children.run(command, env=environment(), timeout=BACKSTOP)
     assert ended.stdout, ended.stderr
     document = json.loads(ended.stdout)
     rows = {(row["way"], row["provider"]): row for row in document["rows"]}
@@ -368,12 +365,7 @@ wrong = dataclasses.replace(way, expected=ways.WAYS["error"].expected)
 ways.WAYS["completed"] = wrong
 sys.exit(main(["demo", "--ways", "completed", "--providers", "openai"]))
 """
-    ended = children.run(
-        [sys.executable, "-c", code],
-        env=environment(),
-        text=True,
-        timeout=BACKSTOP,
-    )
+    ended = warm.run(code, env=environment(), timeout=BACKSTOP)
     assert ended.returncode == 1
     assert "not as it must be: openai completed: the caller got answer" in ended.stderr
 
@@ -471,20 +463,22 @@ def test_a_collector_that_takes_metrics_and_no_traces_is_told_apart() -> None:
 
 @needs_prometheus
 def test_metrics_are_served_for_a_scrape_until_ctrl_c() -> None:
-    with children.started(
-        [*COMMAND, *QUICK, "--prometheus", "0"],
-        env=environment(),
-        stdout=children.DEVNULL,
-        stderr=children.PIPE,
-        text=True,
-    ) as running:
-        assert running.stderr is not None
-        said = list(_until(running.stderr, "still serving"))
+    read, write = os.pipe()
+    args = ("demo", *QUICK, "--prometheus", "0")
+    with (
+        os.fdopen(read) as told,
+        os.fdopen(write, "w") as stderr,
+        warm.started(
+            warm.COMMAND_LINE, *args, env=environment(), stderr=stderr.fileno()
+        ) as running,
+    ):
+        stderr.close()
+        said = list(_until(told, "still serving"))
         (url,) = re.findall(r"http://127\.0\.0\.1:\d+/metrics", "".join(said))
         with urllib.request.urlopen(url, timeout=BACKSTOP) as answer:
             scraped = answer.read().decode()
         running.send_signal(signal.SIGINT)
-        rest = running.stderr.read()
+        rest = told.read()
         assert running.wait(BACKSTOP) == 128 + signal.SIGINT
     assert "Traceback" not in rest
     calls = re.findall(r"^litellm_cancel_calls_total\{.*\} (\S+)$", scraped, re.MULTILINE)

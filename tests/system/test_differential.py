@@ -8,6 +8,7 @@ import pytest
 from differential.observation import Observation, differences
 from differential.pattern import TRANSPORTS, every_pattern
 from differential.suite import Case, Outcome, cases, compare
+from support.thorough import THOROUGH
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -21,8 +22,17 @@ SENSITIVE = (
 )
 """The patterns that are run on every kind of loop; ``python -m tests.differential`` runs all."""
 
+
+def on_the_plain_loop() -> list[Case]:
+    """Return each pattern over both transports, or over one and the other in turn."""
+    every = [cases([pattern], TRANSPORTS, ["asyncio"]) for pattern in PATTERNS.values()]
+    if THOROUGH:
+        return [case for each in every for case in each]
+    return [each[turn % len(each)] for turn, each in enumerate(every)]
+
+
 CASES = [
-    *cases(PATTERNS.values(), TRANSPORTS, ["asyncio"]),
+    *on_the_plain_loop(),
     *cases(
         (PATTERNS[name] for name in SENSITIVE),
         ["aiohttp"],

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from support import children
+from support import children, warm
 
 TESTS = str(Path(__file__).parents[1])
 MANY = 200
 
 IMPORTS = """
-import asyncio, multiprocessing, os, sys, threading
+import asyncio, multiprocessing, os, sys, threading, warnings
+warnings.simplefilter("ignore")
 from opentelemetry import trace
 from litellm_cancel_otel import CancellationMiddleware, CancelTelemetry
 from support.last_spans import cancel, leave, pieces, provider
@@ -109,8 +110,8 @@ uvicorn.run(AROUND(app), port=0, timeout_graceful_shutdown=1)
 """
 
 
-def command(code: str) -> list[str]:
-    return [sys.executable, "-W", "ignore", "-c", f"{IMPORTS}\nMANY = {MANY}\n{code}"]
+def whole(code: str) -> str:
+    return f"{IMPORTS}\nMANY = {MANY}\n{code}"
 
 
 def environment() -> dict[str, str]:
@@ -119,26 +120,33 @@ def environment() -> dict[str, str]:
     return {**inherited, "PYTHONPATH": os.pathsep.join(places)}
 
 
-@pytest.mark.parametrize("end", ENDS)
-def test_all_spans_arrive_by(end: str) -> None:
-    ended = children.run(command(ENDS[end]), env=environment())
-
+def assert_all_arrived(ended: children.Ended[str]) -> None:
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.split().count("span") == MANY
 
 
+@pytest.mark.parametrize("end", ENDS)
+def test_all_spans_arrive_by(end: str) -> None:
+    assert_all_arrived(warm.run(whole(ENDS[end]), env=environment()))
+
+
+def test_all_spans_arrive_from_a_process_that_is_no_fork() -> None:
+    command = [sys.executable, "-W", "ignore", "-c", whole(ENDS["a short script"])]
+    assert_all_arrived(children.run(command, env=environment()))
+
+
 @pytest.mark.parametrize("around", ["CancellationMiddleware", "(lambda app: app)"])
 def test_all_spans_arrive_by_a_server_that_is_told_to_stop(around: str, tmp_path: Path) -> None:
-    clients, log = 20, tmp_path / "log"
+    clients, log, out = 20, tmp_path / "log", tmp_path / "out"
     with (
         ExitStack() as opened,
         log.open("w") as stderr,
-        children.started(
-            command(SERVER.replace("AROUND", around)),
+        out.open("w") as stdout,
+        warm.started(
+            whole(SERVER.replace("AROUND", around)),
             env=environment(),
-            stdout=children.PIPE,
-            stderr=stderr,
-            text=True,
+            stdout=stdout.fileno(),
+            stderr=stderr.fileno(),
         ) as server,
     ):
         # What it says on the way is the only word of its port.
@@ -150,12 +158,12 @@ def test_all_spans_arrive_by_a_server_that_is_told_to_stop(around: str, tmp_path
             while b"piece" not in said:
                 said += client.recv(4_096)
         server.send_signal(signal.SIGTERM)
-        stdout, _ = server.communicate(timeout=30)
+        server.wait(30)
 
-    assert stdout.split().count("span") == clients, log.read_text()
+    assert out.read_text().split().count("span") == clients, log.read_text()
 
 
-def _port(log: Path, server: children.Running[str]) -> int:
+def _port(log: Path, server: warm.Running) -> int:
     while server.poll() is None:
         if found := re.search(r"running on http://127.0.0.1:(\d+)", log.read_text()):
             return int(found[1])

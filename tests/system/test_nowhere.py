@@ -1,11 +1,12 @@
 """When the log says that telemetry goes nowhere: at the first call, and only if it still does."""
 
 import os
-import sys
 
-from support import children
+from support import children, warm
 
 CODE = """
+import warnings
+warnings.simplefilter("ignore")
 import asyncio, litellm
 from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
@@ -30,9 +31,7 @@ litellm.callbacks.append(CancelTelemetry(settings=Settings(spans="all", top_sock
 def alone(code: str) -> children.Ended[str]:
     """Run code in a process whose OpenTelemetry nobody has set up."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
-    environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
-    command = [sys.executable, "-W", "ignore", "-c", CODE + code]
-    ended = children.run(command, env=environ)
+    ended = warm.run(CODE + code, env=environ)
     assert ended.returncode == 0, ended.stderr
     return ended
 

@@ -42,11 +42,6 @@ def assert_passes(ended: children.Ended[str], count: int) -> None:
     assert ended.stderr == ""
 
 
-def test_the_pages_examples_pass(suite: Suite) -> None:
-    assert set(EXAMPLES) == {"test_fastapi", "test_starlette", "test_calls"}
-    assert_passes(suite(**EXAMPLES), 3)
-
-
 def test_the_pages_examples_pass_side_by_side(suite: Suite) -> None:
     pytest.importorskip("xdist")
     assert_passes(suite("-n", "2", **EXAMPLES), 3)
@@ -96,8 +91,11 @@ def test_unknown_way(litellm_app):
 """
 
 
-def test_a_route_that_is_late_or_unfit_fails_with_the_reason(suite: Suite) -> None:
-    assert_passes(suite(test_failing=FAILING), 7)
+def test_the_pages_examples_pass_and_what_is_late_or_unfit_fails_with_the_reason(
+    suite: Suite,
+) -> None:
+    assert set(EXAMPLES) == {"test_fastapi", "test_starlette", "test_calls"}
+    assert_passes(suite(**EXAMPLES, test_failing=FAILING), 3 + 7)
 
 
 BYSTANDER = """

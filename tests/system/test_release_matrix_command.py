@@ -9,10 +9,17 @@ import pytest
 
 from elsewhere.interpreters import variable
 from elsewhere.places import ROOT, THIS
-from support import children
+from support import children, warm
 from versions.page import BEGIN, END
 
 COMMAND = (sys.executable, "-m", "tests.versions")
+WARM = f"""
+import os, sys
+os.chdir({str(ROOT)!r})
+sys.path.insert(0, {str(ROOT)!r})
+import runpy
+runpy.run_module("tests.versions", run_name="__main__", alter_sys=True)
+"""
 HANGS = "#!/bin/sh\nexec 3>{}\necho runs >&3\nexec sleep 600\n"
 
 
@@ -35,7 +42,7 @@ def test_writes_the_page_of_what_is_there(tmp_path: Path, page: Path) -> None:
 
 
 def test_says_which_releases_there_are(tmp_path: Path, page: Path) -> None:
-    ended = children.run([*COMMAND, "--releases", "0.0.1", "--page", page], cwd=ROOT)
+    ended = warm.run(WARM, "--releases", "0.0.1", "--page", str(page))
 
     assert ended.returncode == 2
     assert "0.0.1 is not one of 1.72.2" in ended.stderr
@@ -56,10 +63,9 @@ def test_what_it_has_started_ends_with_it(
         variable(THIS): sys.executable,
     }
     only = ("--releases", "1.72.2", "--pythons", THIS, "--transports", "aiohttp")
-    where = ("--folder", tmp_path / "results", "--page", page)
+    where = ("--folder", str(tmp_path / "results"), "--page", str(page))
 
-    command = [*COMMAND, *only, *where]
-    with children.started(command, cwd=ROOT, env=environ) as running, runs.open() as said:
+    with warm.started(WARM, *only, *where, env=environ) as running, runs.open() as said:
         assert said.readline() == "runs\n"
         running.send_signal(number)
         assert said.read() == ""  # nobody has it open any more

@@ -3,8 +3,8 @@
 import json
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -26,19 +26,55 @@ HTTP = "opentelemetry.exporter.otlp.proto.http"
 OVER_GRPC = "opentelemetry.exporter.otlp.proto.grpc"
 
 
-def loaded(code: str, variables: Mapping[str, str], before: str = "import litellm") -> set[str]:
-    """Return the modules that code loads beyond what came before."""
-    script = (
-        f"import json, sys\n{before}\nknown = set(sys.modules)\n{code}\n"
-        "print(json.dumps(sorted(set(sys.modules) - known)))"
-    )
+FORKS = """
+import json, os, sys
+import litellm
+
+def tell_what_is_loaded_with(variables, out):
+    os.environ.update(variables)
+    known = set(sys.modules)
+    CREATED
+    print(json.dumps(sorted(set(sys.modules) - known)), file=out, flush=True)
+
+for line in sys.stdin:
+    pid = os.fork()  # so that each begins with what importing litellm loads, and no more
+    if not pid:
+        try:
+            tell_what_is_loaded_with(json.loads(line), sys.stdout)
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+"""
+
+
+def run(script: str, **options: Any) -> list[set[str]]:
+    """Run a script; return the modules of each line that it prints."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
-    ended = children.run(
+    with children.started(
         [sys.executable, "-W", "ignore", "-c", script],
-        env=kept | {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "PYTHONPATH": str(SOURCES)} | variables,
-    )
-    assert ended.returncode == 0, ended.stderr
-    return set(json.loads(ended.stdout.splitlines()[-1]))
+        env=kept | {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "PYTHONPATH": str(SOURCES)},
+        stdin=children.PIPE,
+        stdout=children.PIPE,
+        text=True,
+    ) as running:
+        said, _ = running.communicate(timeout=children.BACKSTOP, **options)
+    assert running.returncode == 0
+    return [set(json.loads(line)) for line in said.splitlines()]
+
+
+class Loaded(NamedTuple):
+    """The modules that creating a telemetry loads beyond litellm's."""
+
+    plain: set[str]
+    http: set[str]
+    grpc: set[str]
+
+
+@pytest.fixture(scope="module")
+def loaded() -> Loaded:
+    """What is loaded with these variables set."""
+    cases = "".join(f"{json.dumps(variables)}\n" for variables in ({}, ENDPOINT, GRPC))
+    return Loaded(*run(FORKS.replace("CREATED", CREATED), input=cases))
 
 
 def of(modules: set[str], *packages: str) -> set[str]:
@@ -47,31 +83,30 @@ def of(modules: set[str], *packages: str) -> set[str]:
 
 
 class TestCreating:
-    def test_loads_no_program_and_no_exporter(self) -> None:
-        modules = loaded(CREATED, {})
-
-        assert of(modules, *NEVER, *PROGRAMS) == set()
-        assert of(modules, "google", "grpc", HTTP, OVER_GRPC) == set()
-        assert "litellm_cancel_otel._integration.callback" in modules
+    def test_loads_no_program_and_no_exporter(self, loaded: Loaded) -> None:
+        assert of(loaded.plain, *NEVER, *PROGRAMS) == set()
+        assert of(loaded.plain, "google", "grpc", HTTP, OVER_GRPC) == set()
+        assert "litellm_cancel_otel._integration.callback" in loaded.plain
 
     @pytest.mark.parametrize(
-        ("variables", "wanted", "other"),
-        [(ENDPOINT, HTTP, {OVER_GRPC, "grpc"}), (GRPC, OVER_GRPC, {HTTP})],
-        ids=["http", "grpc"],
+        ("protocol", "wanted", "other"),
+        [("http", HTTP, {OVER_GRPC, "grpc"}), ("grpc", OVER_GRPC, {HTTP})],
     )
     def test_loads_the_exporter_of_the_protocol_that_is_set(
-        self, variables: Mapping[str, str], wanted: str, other: set[str]
+        self, loaded: Loaded, protocol: str, wanted: str, other: set[str]
     ) -> None:
-        modules = loaded(CREATED, variables)
+        modules = loaded.http if protocol == "http" else loaded.grpc
 
         assert {f"{wanted}.trace_exporter", f"{wanted}.metric_exporter"} <= modules
         assert of(modules, *other, *NEVER, *PROGRAMS) == set()
 
 
 def test_help_loads_neither_litellm_nor_opentelemetry() -> None:
-    code = "from litellm_cancel_otel import _cli; _cli._parser()"
-
-    modules = loaded(code, {}, before="")
+    code = (
+        "import json, sys\nfrom litellm_cancel_otel import _cli; _cli._parser()\n"
+        "print(json.dumps(sorted(sys.modules)))"
+    )
+    (modules,) = run(code)
 
     assert "litellm_cancel_otel._top.command" in modules
     assert of(modules, "litellm", "opentelemetry", "rich", "openai") == set()
