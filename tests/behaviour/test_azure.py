@@ -14,9 +14,17 @@ from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
 
 from litellm_cancel_otel._asyncio.cancels import cancelled_within
 from litellm_cancel_otel._contract import semconv as sc
-from litellm_cancel_otel._demo.fakes import FakeProvider, Script, litellm_kwargs
+from litellm_cancel_otel._demo.fakes import FakeProvider, Script, Wire, litellm_kwargs
 from litellm_cancel_otel._demo.fakes.board import Board
-from support.calling import MESSAGES, Caller, arguments, chat, silent, streamed_or_not
+from support.calling import (
+    MESSAGES,
+    Caller,
+    arguments,
+    chat,
+    needs_botocore,
+    silent,
+    streamed_or_not,
+)
 from support.cancels import leave_stale_count
 from support.telemetry import LOGS_SPEECH, OLD, Telemetry, cancel_of, external, internal
 from support.transports import Dying, session
@@ -162,6 +170,38 @@ async def test_internal_cancel_in_the_middle(
     assert cancelled_within(error) is not None
     assert caller.chunks
     await telemetry.assert_one(internal("azure", "streaming"), **{sc.CHUNKS: caller.chunks})
+
+
+@pytest.mark.parametrize(
+    "name", ["openai", "anthropic", pytest.param("bedrock", marks=needs_botocore)]
+)
+async def test_internal_cancel_in_the_middle_elsewhere(
+    telemetry: Telemetry, provider: FakeProvider, dying: Dying, name: Wire
+) -> None:
+    provider.script = Script(hang_at=2)
+    dying.place = "rest"
+    caller = Caller(chat(provider, name, stream=True))
+
+    error = await caller.ended()
+
+    assert isinstance(error, openai.APIError)
+    assert cancelled_within(error) is not None
+    await telemetry.assert_one(internal(name, "streaming"))
+
+
+async def test_stream_that_litellm_ends_without_a_word_ends_by_the_error(
+    telemetry: Telemetry, provider: FakeProvider, dying: Dying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LiteLLM 1.77.0 does not raise an error that is one of its own, and goes on."""
+    monkeypatch.setattr(
+        "litellm.litellm_core_utils.streaming_handler.exception_type", lambda *_, **__: None
+    )
+    provider.script = Script(hang_at=2)
+    dying.place = "rest"
+    caller = Caller(chat(provider, "openai", stream=True))
+
+    assert isinstance(await caller.ended(), openai.APIError)
+    await telemetry.assert_one(internal("openai", "streaming"))
 
 
 async def test_internal_cancel_is_retried(

@@ -112,8 +112,7 @@ def _make_watched_type(cls: type) -> type:
         # Asked once more, LiteLLM's stream meets the error where it reads from the provider, and
         # logs, maps and falls back as it does for any other.
         self.completion_stream = _Failing(provider_error(call, exc))
-        coro: Coroutine[Any, Any, Any] = base_anext(self)
-        return coro
+        return _asked_once_more(base_anext(self), mapped_error(call, exc))
 
     members = {"__slots__": (), "__anext__": __anext__, "aclose": aclose, SUBSTITUTE: substitute}
     watched = type(cls)(cls.__name__, (cls,), {**members, "__module__": cls.__module__})
@@ -139,6 +138,16 @@ class _Failing:
             raise error
         finally:
             del error  # else its traceback, which has this frame, keeps it alive
+
+
+async def _asked_once_more(asked: Coroutine[Any, Any, Any], error: Exception) -> Any:
+    try:
+        chunk = await asked
+        if chunk is None:  # 1.77.0 raises nothing where the error is one of LiteLLM's own already
+            raise error
+        return chunk
+    finally:
+        del error  # else its traceback, which has this frame, keeps it alive
 
 
 async def _raise(error: Exception) -> Any:
