@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,22 @@ def test_each_connection_gets_one_document(path: Path) -> None:
         "phase": "streaming",
         "chunks": 3,
     }.items() <= one.items()
+
+
+def test_many_streams_are_encoded_one_by_one(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The encoder is written in C, and no loop can run while it does."""
+    lengths: list[int] = []
+
+    def dumps(value: object, dumps: Callable[[object], str] = json.dumps) -> str:
+        text = dumps(value)
+        lengths.append(len(text))
+        return text
+
+    monkeypatch.setattr(json, "dumps", dumps)
+    with serving(path, lambda: [stream(key) for key in range(100)]):
+        document = json.loads(read(path))
+    assert [one["key"] for one in document["streams"]] == list(range(100))
+    assert max(lengths) < 1_000
 
 
 def test_the_document_says_which_process_it_is_of(
