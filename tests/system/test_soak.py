@@ -17,6 +17,7 @@ from support.telemetry import OLD
 ROOT = Path(__file__).parents[2]
 LONG = os.environ.get("REQUIRE_ALL_TESTS") == "1"
 SHORT_FORM = ("--calls", "360", "--batch", "60", "--every", "1")
+SHORTER_FORM = ("--calls", "180", "--batch", "30", "--every", "1", "--side", "watched")
 LONG_FORM = ("--minutes", "1.5", "--every", "2")
 LIMIT = 420
 
@@ -46,9 +47,8 @@ def test_nothing_grows() -> None:
     [
         ("kept.append(call)", "objects of the package's own: "),
         ("kept.extend([0] for _ in range(99))", "all objects: "),
-        ("kept.append(bytes(99_999))", "KiB of memory: "),
+        ("kept.append(b'x' * 99_999)", "KiB of memory: "),
         ("kept.append(open('/dev/null'))", "descriptors: "),
-        ("1 / 0", "left behind: faults"),
     ],
 )
 def test_planted_leak_is_found(planted: str, said: str) -> None:
@@ -57,7 +57,7 @@ def test_planted_leak_is_found(planted: str, said: str) -> None:
         "from litellm_cancel_otel._tracking.tracker import Tracker\nkept, end = [], Tracker.ended\n"
         f"Tracker.ended = lambda tracker, call, ending: ({planted}, end(tracker, call, ending))[1]"
     )
-    ended = soak(*SHORT_FORM, "--side", "watched", first=first)
+    ended = soak(*SHORTER_FORM, first=first)
 
     assert ended.returncode == 1, ended.stdout[-4_000:] + ended.stderr[-4_000:]
     last = ended.stdout.splitlines()[-1]
