@@ -27,7 +27,7 @@ class Allowance(NamedTuple):
 
 ALLOWED = (
     Allowance("all objects", lambda look: look.objects, 1_000, 20),
-    Allowance("KiB of memory", lambda look: look.kib, 2_048, 64),
+    Allowance("KiB of memory", lambda look: look.kib, 4_096, 64),
 )
 FEW = 6
 """Looks below which nothing is judged."""

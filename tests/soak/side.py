@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any, Literal
 
 import litellm
+from litellm.integrations.custom_logger import CustomLogger
 
 from litellm_cancel_otel._contract import semconv as sc
 
@@ -82,7 +83,9 @@ def world(side: Side) -> Iterator[Soaked]:
     """Have LiteLLM run on one side."""
     with Ears() as ears:
         if side == "bare":
+            litellm.callbacks = [CustomLogger()]  # so that LiteLLM logs its calls here, too
             yield Soaked(side, Bare(), ears)
+            litellm.callbacks = []
             return
         # A socket of its own: who looks for the user's sockets with ``top`` finds none of these.
         with (

@@ -8,6 +8,12 @@ from random import Random
 from typing import Any
 
 import pytest
+from tests.campaign.fates import FATES
+from tests.campaign.fates.fate import MID_STREAM
+from tests.campaign.provider import Desk
+from tests.campaign.run import TRANSPORTS
+from tests.campaign.seat import Seat
+from tests.campaign.wills import willed_transport
 
 from campaign.books import Entry, Left, Told, balance
 from campaign.expect import ANSWER, CANCELLED, COMPLETED, NO_CALL, told
@@ -17,12 +23,6 @@ from litellm_cancel_otel._demo.dropping import client_for
 from litellm_cancel_otel._demo.fakes import Wire, aclose_litellm_clients
 from support import children
 from support.telemetry import OLD
-from tests.campaign.fates import FATES
-from tests.campaign.fates.fate import MID_STREAM
-from tests.campaign.provider import Desk
-from tests.campaign.run import TRANSPORTS
-from tests.campaign.seat import Seat
-from tests.campaign.wills import willed_transport
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 540
