@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 LONG = os.environ.get("REQUIRE_ALL_TESTS") == "1"
 SHORT_FORM = ("--calls", "360", "--batch", "60", "--every", "1")
 SHORTER_FORM = ("--calls", "180", "--batch", "30", "--every", "1", "--side", "watched")
-LONG_FORM = ("--minutes", "1.5", "--every", "2")
+LONG_FORM = ("--calls", "2400", "--every", "2")
 LIMIT = 420
 
 newer = pytest.mark.skipif(OLD, reason="its streams leave chunks and closes for later")
