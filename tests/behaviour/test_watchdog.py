@@ -520,6 +520,26 @@ class TestThread:
         assert len(ticking.dog._agenda) <= 456
 
     @by_hand
+    @pytest.mark.parametrize("ticks", [0, 1], ids=["before a look", "after a look"])
+    async def test_record_of_a_stream_that_has_ended_keeps_no_loop(
+        self, telemetry: Telemetry, ticking: Ticking, ticks: int
+    ) -> None:
+        other = opened(telemetry)
+        one = opened(telemetry)
+        watched = telemetry.tracker.streams[one]
+        for _ in range(ticks):
+            ticking.tick()
+        one.end(Exit.RETURNED)
+        ticking.tick()
+
+        assert watched.loop is None
+        (lag,) = ticking.dog._loops.values()
+        assert lag.streams == 1
+        other.end(Exit.RETURNED)
+        ticking.tick()
+        assert not ticking.dog._loops
+
+    @by_hand
     async def test_many_at_once_are_counted_at_once_and_explained_in_turn(
         self, telemetry: Telemetry, ticking: Ticking
     ) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -15,7 +15,11 @@ from ..support.transports import Dying, DyingTransport, Place, session
 
 @dataclass(slots=True)
 class Will:
-    """What the HTTP layer does in one call."""
+    """What the HTTP layer does in one call.
+
+    Used with ``with``, a close that waits is let when the block ends. So it is, too, where the call
+    is given up in there: else its task would wait for ever when the loop's end cancels it.
+    """
 
     place: Place = "nowhere"
     """Where it cancels from within."""
@@ -23,6 +27,12 @@ class Will:
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     """A response would close, and waits for ``let``."""
     let: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.let.set()
 
     async def closing_or(self, task: asyncio.Task[Any]) -> None:
         """Wait until a response would close, or until the task ends without: aiohttp's may."""

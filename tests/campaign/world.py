@@ -153,7 +153,7 @@ class Batch:
             tracker = self._world.telemetry.tracker
             if not (tasks or tracker.streams or desk.open_exchanges):
                 break
-            if time.monotonic() - begun > SETTLING:
+            if time.monotonic() - begun > self._world.settling:
                 break
             del tasks
             await asyncio.sleep(0.002)
@@ -165,9 +165,10 @@ class Batch:
 class World:
     """What outlives a batch: the telemetry, and who listens."""
 
-    def __init__(self, telemetry: Telemetry, ears: Ears) -> None:
+    def __init__(self, telemetry: Telemetry, ears: Ears, settling: float = SETTLING) -> None:
         self.telemetry = telemetry
         self.ears = ears
+        self.settling = settling
         self._told = self._read()
 
     def play(

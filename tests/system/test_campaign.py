@@ -1,15 +1,25 @@
 """The campaign is balanced, and what is planted in its books or in the package is found."""
 
+import asyncio
 from collections import Counter
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
+from tests.campaign.fates import FATES
+from tests.campaign.fates.fate import MID_STREAM
+from tests.campaign.provider import Desk
+from tests.campaign.run import TRANSPORTS
+from tests.campaign.seat import Seat
+from tests.campaign.wills import willed_transport
 
 from campaign.books import Entry, Left, Told, balance
 from campaign.expect import ANSWER, CANCELLED, COMPLETED, NO_CALL, told
 from campaign.growth import Held, grown
 from litellm_cancel_otel._contract import semconv as sc
+from litellm_cancel_otel._demo.dropping import client_for
+from litellm_cancel_otel._demo.fakes import Wire, aclose_litellm_clients
 from support import children, warm
 from support.telemetry import OLD
 from support.thorough import THOROUGH
@@ -87,6 +97,45 @@ def lines(*entries: Entry, left: Left | None = None, **counted: Any) -> list[str
         for span in one.spans
     )
     return list(balance(entries, Told(counted, cancels), left or Left()))
+
+
+@newer
+@pytest.mark.parametrize("fate", ["hanging-close", "cancel-twice"])
+@pytest.mark.parametrize("kind", TRANSPORTS)
+async def test_call_that_is_given_up_ends_when_its_loop_does(
+    fate: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a slow machine a call is given up before its fate has cancelled it."""
+    reached = asyncio.Event()
+
+    async def silent(seat: Seat, pieces: int) -> None:
+        await (await seat.exchange()).wait_hanging(20)
+        await seat.has(pieces)
+        reached.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Seat, "silent", silent)
+    transport = willed_transport(kind)
+
+    async def client(wire: Wire, kwargs: dict[str, Any]) -> Any:
+        return (await client_for(wire, kwargs, transport))[0]
+
+    async with Desk() as desk:
+        playing = FATES[fate].play
+        assert playing is not None
+        before = asyncio.all_tasks()
+        task = asyncio.create_task(playing(Seat(1, "azure", desk, MID_STREAM, Random(1), client)))
+        await reached.wait()
+        task.cancel()
+        await asyncio.wait([task])
+        (reader,) = (
+            one for one in asyncio.all_tasks() - before if "Seat.read" in str(one.get_coro())
+        )
+        reader.cancel()  # as asyncio.run does at its end, once
+        _, waits = await asyncio.wait([reader], timeout=20)
+        assert not waits
+        await transport.aclose()
+        await aclose_litellm_clients()
 
 
 class TestBooks:

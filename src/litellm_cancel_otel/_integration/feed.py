@@ -6,7 +6,9 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Final
@@ -45,6 +47,11 @@ class Feed:
         self._faults = faults
         self._file: SocketFile | None = None
         self._closed = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self._asked: deque[Future[bytes]] = deque()
+        self._making = threading.Lock()
 
     def open(self) -> socket.socket | None:
         """Make the socket and return it; None where it cannot be made, or is the parent's."""
@@ -77,6 +84,7 @@ class Feed:
         self._remove()
         made, self._file = self._file, None
         process_exit.forget(self.close)
+        self._begin()  # a forked child has none of its parent's threads to wait for
         if made is None:
             return
         made.shut()
@@ -124,7 +132,33 @@ class Feed:
             self._faults.note("feed", fault)
 
     def _document(self) -> bytes:
-        streams = [asdict(state) for state in self._states()]
+        """Return what is open now. One document is made at a time, for all who wait for one.
+
+        A reader that gives up and asks again must not have ever more threads at work.
+        """
+        mine: Future[bytes] = Future()
+        self._asked.append(mine)
+        with self._making:
+            if not mine.done():  # nobody has made one since
+                asked, self._asked = self._asked, deque()
+                _answer(asked, self._make_document)
+        return mine.result()
+
+    def _make_document(self) -> bytes:
+        # One by one: a single dump of 10,000 would hold the interpreter for 25 ms.
+        streams = ", ".join([json.dumps(asdict(state)) for state in self._states()])
         service = os.environ.get("OTEL_SERVICE_NAME")
         about = {"format": FORMAT, "pid": os.getpid(), "service": service, "at": time.time()}
-        return json.dumps({"litellm_cancel_otel": about, "streams": streams}).encode()
+        text = f'{{"litellm_cancel_otel": {json.dumps(about)}, "streams": [{streams}]}}'
+        return text.encode()
+
+
+def _answer(asked: Iterable[Future[bytes]], make: Callable[[], bytes]) -> None:
+    try:
+        document = make()
+    except Exception as fault:  # noqa: BLE001 - ours: each reader's thread notes it
+        for one in asked:
+            one.set_exception(fault)
+    else:
+        for one in asked:
+            one.set_result(document)

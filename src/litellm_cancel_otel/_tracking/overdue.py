@@ -79,9 +79,14 @@ def _clocks(seen: Seen, patience: Patience) -> Iterator[tuple[Reason, float, flo
 
 
 def _silence(seen: Seen, patience: Patience, waited: int | None, now: float) -> Look:
-    since, limit = seen.last_chunk, patience.no_chunk
-    if since is None:
-        since, limit = seen.start, patience.first_chunk
+    if seen.last_chunk is not None:
+        return _silent_since(seen.last_chunk, patience.no_chunk, seen, waited, now)
+    found = _silent_since(seen.start, patience.first_chunk, seen, waited, now)
+    # The first chunk may come right after this look: then the other limit, a shorter one, holds.
+    return found._replace(due=min(found.due, now + patience.no_chunk * _FIRST_LOOK))
+
+
+def _silent_since(since: float, limit: float, seen: Seen, waited: int | None, now: float) -> Look:
     first = since + limit * _FIRST_LOOK
     if now < first:
         return Look(first)

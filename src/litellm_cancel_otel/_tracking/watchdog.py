@@ -227,8 +227,10 @@ class Watchdog:
     # The loops
 
     def _count_for_loop(self, stream: WatchedStream) -> None:
-        loop = stream.loop
-        if loop is None or stream.counted is (stream.call is not None):
+        loop, is_open = stream.loop, stream.call is not None
+        if not is_open:
+            stream.loop = None  # the agenda may keep the record for a while, and not a closed loop
+        if loop is None or stream.counted is is_open:
             return
         stream.counted = not stream.counted
         lag = self._loops.get(loop)

@@ -185,25 +185,23 @@ async def anyio_group(seat: Seat) -> str:
 
 async def twice(seat: Seat) -> str:
     """Be cancelled, and once more while the response closes."""
-    will = Will(slow_close=True)
-    task = asyncio.create_task(seat.read(will=will))
-    await seat.silent(PIECES)
-    task.cancel()
-    await will.closing_or(task)
-    task.cancel()
-    will.let.set()
+    with Will(slow_close=True) as will:
+        task = asyncio.create_task(seat.read(will=will))
+        await seat.silent(PIECES)
+        task.cancel()
+        await will.closing_or(task)
+        task.cancel()
     await task
     return ANSWER
 
 
 async def hanging_close(seat: Seat) -> str:
     """Be cancelled, and have the response close only after a while."""
-    will = Will(slow_close=True)
-    task = asyncio.create_task(seat.read(will=will))
-    await seat.silent(PIECES)
-    task.cancel()
-    await will.closing_or(task)
-    will.let.set()
+    with Will(slow_close=True) as will:
+        task = asyncio.create_task(seat.read(will=will))
+        await seat.silent(PIECES)
+        task.cancel()
+        await will.closing_or(task)
     await task
     return ANSWER
 

@@ -35,10 +35,9 @@ async def aclose(seat: Seat) -> str:
 
 async def hanging_aclose(seat: Seat) -> str:
     """Close a stream whose response takes its time to close."""
-    will = Will(slow_close=True)
-    closing = asyncio.create_task((await opened(seat, will=will)).aclose())
-    await will.closing_or(closing)
-    will.let.set()
+    with Will(slow_close=True) as will:
+        closing = asyncio.create_task((await opened(seat, will=will)).aclose())
+        await will.closing_or(closing)
     await closing
     return LEFT
 

@@ -4,6 +4,10 @@ import json
 import os
 import socket
 import stat
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +49,55 @@ def test_each_connection_gets_one_document(path: Path) -> None:
         "phase": "streaming",
         "chunks": 3,
     }.items() <= one.items()
+
+
+def test_many_streams_are_encoded_one_by_one(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The encoder is written in C, and no loop can run while it does."""
+    lengths: list[int] = []
+
+    def dumps(value: object, dumps: Callable[[object], str] = json.dumps) -> str:
+        text = dumps(value)
+        lengths.append(len(text))
+        return text
+
+    monkeypatch.setattr(json, "dumps", dumps)
+    with serving(path, lambda: [stream(key) for key in range(100)]):
+        document = json.loads(read(path))
+    assert [one["key"] for one in document["streams"]] == list(range(100))
+    assert max(lengths) < 1_000
+
+
+def test_readers_that_come_meanwhile_share_the_next_document(path: Path) -> None:
+    """A reader that gives up and asks again would else have ever more threads at work."""
+    begun, go = threading.Event(), threading.Event()
+    made: list[int] = []
+
+    def states() -> list[StreamState]:
+        made.append(1)
+        begun.set()
+        assert go.wait(BACKSTOP)
+        return [stream()]
+
+    with serving(path, states) as feed, ThreadPoolExecutor(6) as readers:
+        first = readers.submit(read, path)
+        assert begun.wait(BACKSTOP)
+        later = [readers.submit(read, path) for _ in range(5)]
+        until = time.monotonic() + BACKSTOP
+        while len(feed._asked) < 5 and time.monotonic() < until:
+            time.sleep(0.001)
+        go.set()
+        told = [json.loads(one.result(BACKSTOP))["streams"] for one in (first, *later)]
+    assert all(len(streams) == 1 for streams in told)
+    assert len(made) == 2
+
+
+def test_document_that_cannot_be_made_is_noted_and_the_next_one_is(path: Path) -> None:
+    answers = iter([lambda: 1 / 0, lambda: [stream()]])
+    faults = Faults()
+    with serving(path, lambda: next(answers)(), faults):  # type: ignore[arg-type, return-value]
+        assert read(path) == b""
+        assert len(json.loads(read(path))["streams"]) == 1
+    assert dict(faults.counts) == {"feed": 1}
 
 
 def test_the_document_says_which_process_it_is_of(

@@ -48,6 +48,18 @@ class TestSilence:
         assert (verdict.reason, verdict.since) == (Reason.NO_CHUNK, 0.5)
         assert 600.5 <= at <= 601.5
 
+    @pytest.mark.parametrize("looked", [0.5, 30.0, 500.0])
+    def test_after_a_first_chunk_that_came_after_a_look(self, looked: float) -> None:
+        """That look waits for the long limit of a first chunk, and must not wait it out."""
+        verdict = look(Seen(start=0, waiting=True), LIMITS, None, looked)
+        came = Seen(start=0, chunks=1, last_chunk=looked + 0.1, waiting=True)
+        while verdict.reason is None:
+            now = verdict.due
+            verdict = look(came, LIMITS, verdict.waited, now)
+
+        assert verdict.since == looked + 0.1
+        assert now < looked + 61
+
     def test_nobody_waits(self) -> None:
         assert found(Seen(start=0, chunks=3, last_chunk=1, waiting=False), 10_000) is None
 
