@@ -69,16 +69,20 @@ async def dying(
     """Where exchanges die inside LiteLLM's HTTP client; nowhere, until a test says so."""
     dying = Dying("nowhere")
     client = session(request.param, dying)
+    shared: Any = sdk.module_level_aclient  # made now, and not of what dies
     # Azure's images go through LiteLLM's own handler, which makes its client itself.
     monkeypatch.setattr(
         AsyncHTTPHandler, "create_client", lambda *_, **__: session(request.param, dying)
     )
+    anthropics = session(request.param, dying)  # until LiteLLM 1.92
+    monkeypatch.setattr(shared, "client", anthropics)
     monkeypatch.setattr(litellm, "aclient_session", client)
     monkeypatch.setattr(litellm, "disable_aiohttp_transport", request.param == "httpx")
     # Where LiteLLM leaves retries to the openai SDK: without its pauses.
     monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.0)
     yield dying
     await client.aclose()
+    await anthropics.aclose()
 
 
 @every_operation
@@ -186,9 +190,11 @@ async def test_internal_cancel_in_the_middle_elsewhere(
 
     assert isinstance(error, openai.APIError)
     assert cancelled_within(error) is not None
-    await telemetry.assert_one(internal(name, "streaming"))
+    # LiteLLM of before 1.101 reads Bedrock's first bytes before it returns the stream.
+    await telemetry.assert_one(internal(name, "streaming" if caller.chunks else "request"))
 
 
+@pytest.mark.skipif(OLD, reason="this LiteLLM raises whatever it makes of the error")
 async def test_stream_that_litellm_ends_without_a_word_ends_by_the_error(
     telemetry: Telemetry, provider: FakeProvider, dying: Dying, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,15 @@ def process() -> Process:
     return found
 
 
+def answers() -> bool:
+    """Whether there is a process that answers: a file that is there may not listen yet."""
+    try:
+        process()
+    except Unreadable:
+        return False
+    return True
+
+
 def threads() -> set[str]:
     return {one.name for one in threading.enumerate() if one.name.startswith("litellm-cancel-otel")}
 
@@ -70,9 +79,8 @@ def test_there_is_nothing_before_the_first_stream(folder: Path) -> None:
 def test_from_the_first_stream_on_it_is_there_and_has_no_thread(folder: Path) -> None:
     with Telemetry() as telemetry:
         call = opened(telemetry)
-        wait_until(folder.exists)
-        wait_until(lambda: list(folder.iterdir()))
-        assert "litellm-cancel-otel-top" not in threads()
+        wait_until(answers)
+        wait_until(lambda: "litellm-cancel-otel-top" not in threads())
         (state,) = process().streams
         assert (state.provider, state.model) == ("openai", "gpt-4o-mini")
         wait_until(lambda: "litellm-cancel-otel-top" not in threads())
