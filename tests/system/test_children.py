@@ -11,7 +11,9 @@ import pytest
 from support import children
 
 HERE = Path(__file__).parents[1]
-PROGRAMS = (HERE / "campaign", HERE / "differential", HERE / "disconnect", HERE / "mutation")
+PROGRAMS = tuple(
+    HERE / name for name in ("campaign", "differential", "disconnect", "mutation", "soak")
+)
 """Commands of their own, which see to their processes themselves."""
 
 HANGS = "import sys, threading; print('runs', flush=True); threading.Event().wait()"
