@@ -23,7 +23,7 @@ from litellm_cancel_otel._demo.fakes import (
 )
 from support.children import take_default_signals
 from support.loops import LOOPS, LoopFactory
-from support.thorough import THOROUGH
+from support.thorough import THOROUGH, one_of
 
 pytest.register_assert_rewrite("support.telemetry")
 
@@ -62,7 +62,10 @@ def pytest_asyncio_loop_factories(
 ) -> Mapping[str, LoopFactory]:
     """Multiply only the tests that are marked for it."""
     if item.get_closest_marker("every_loop"):
-        return LOOPS
+        if THOROUGH or config.getoption("keyword"):  # who chooses tests may mean a loop
+            return LOOPS
+        name = one_of(tuple(LOOPS), item.nodeid)
+        return {name: LOOPS[name]}
     return {"asyncio": LOOPS["asyncio"]}
 
 
