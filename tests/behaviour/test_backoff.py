@@ -15,14 +15,6 @@ sdk: Any = litellm
 pytestmark = pytest.mark.every_loop
 
 
-@pytest.fixture
-async def sleeps(monkeypatch: pytest.MonkeyPatch) -> Sleeps:
-    """What LiteLLM's sleeps go through: they are as long as they were."""
-    watched = Sleeps(asyncio.sleep)
-    monkeypatch.setattr(asyncio, "sleep", watched)
-    return watched
-
-
 @streamed_or_not
 async def test_cancelled(
     telemetry: Telemetry, provider: FakeProvider, sleeps: Sleeps, stream: bool

@@ -19,14 +19,6 @@ pytestmark = pytest.mark.every_loop
 
 
 @pytest.fixture
-async def sleeps(monkeypatch: pytest.MonkeyPatch) -> Sleeps:
-    """What LiteLLM's sleeps go through: they are as long as they were."""
-    watched = Sleeps(asyncio.sleep)
-    monkeypatch.setattr(asyncio, "sleep", watched)
-    return watched
-
-
-@pytest.fixture
 def mourner(monkeypatch: pytest.MonkeyPatch) -> Mourner:
     mourner = Mourner()
     monkeypatch.setattr(litellm, "callbacks", [mourner])

@@ -6,11 +6,11 @@ import os
 import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import asdict
+from queue import SimpleQueue
 from typing import Final
 
 from .._contract.faults import Faults
@@ -50,7 +50,7 @@ class Feed:
         self._begin()
 
     def _begin(self) -> None:
-        self._asked: deque[Future[bytes]] = deque()
+        self._asked: SimpleQueue[Future[bytes]] = SimpleQueue()
         self._making = threading.Lock()
 
     def open(self) -> socket.socket | None:
@@ -137,10 +137,10 @@ class Feed:
         A reader that gives up and asks again must not have ever more threads at work.
         """
         mine: Future[bytes] = Future()
-        self._asked.append(mine)
+        self._asked.put(mine)
         with self._making:
-            if not mine.done():  # nobody has made one since
-                asked, self._asked = self._asked, deque()
+            if not mine.done():  # nobody has made one since; whoever does takes mine too
+                asked = [self._asked.get() for _ in range(self._asked.qsize())]
                 _answer(asked, self._make_document)
         return mine.result()
 

@@ -91,6 +91,6 @@ def place() -> tuple[type, str]:
     for module, owner, name in PLACES:
         try:
             return getattr(importlib.import_module(module), owner), name
-        except (ModuleNotFoundError, AttributeError):
+        except (ImportError, AttributeError):  # a native part may be there and not load
             continue
     raise SeamMissing("LiteLLM has no Router")

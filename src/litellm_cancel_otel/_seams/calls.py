@@ -86,11 +86,11 @@ def _watched(original: Original, operation: Operation) -> Watched:
             raise
         else:
             # Not the call that began here: a retry may have begun another since.
-            ended = CURRENT.get()
+            made = CURRENT.get()
         finally:
             reset(token)
         # Outside of the call's context: a stream's followers keep a copy of what they begin in.
-        return result if ended is None else _returned(ended, result)
+        return result if made is None else _returned(made, result)
 
     return watched
 

@@ -111,8 +111,9 @@ def _make_watched_type(cls: type) -> type:
             return _raise(mapped_error(call, exc))
         # Asked once more, LiteLLM's stream meets the error where it reads from the provider, and
         # logs, maps and falls back as it does for any other.
+        error = mapped_error(call, exc)
         self.completion_stream = _Failing(provider_error(call, exc))
-        return _asked_once_more(base_anext(self), mapped_error(call, exc))
+        return _asked_once_more(base_anext(self), error)
 
     members = {"__slots__": (), "__anext__": __anext__, "aclose": aclose, SUBSTITUTE: substitute}
     watched = type(cls)(cls.__name__, (cls,), {**members, "__module__": cls.__module__})

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -83,12 +84,34 @@ def test_readers_that_come_meanwhile_share_the_next_document(path: Path) -> None
         assert begun.wait(BACKSTOP)
         later = [readers.submit(read, path) for _ in range(5)]
         until = time.monotonic() + BACKSTOP
-        while len(feed._asked) < 5 and time.monotonic() < until:
+        while feed._asked.qsize() < 5 and time.monotonic() < until:
             time.sleep(0.001)
         go.set()
         told = [json.loads(one.result(BACKSTOP))["streams"] for one in (first, *later)]
     assert all(len(streams) == 1 for streams in told)
     assert len(made) == 2
+
+
+def test_reader_that_asks_as_one_is_made_gets_the_next(path: Path) -> None:
+    """It was about to ask when the others' questions were taken."""
+
+    class Asked(SimpleQueue[Any]):
+        def put(self, item: Any, *_: Any, **__: Any) -> None:
+            asking.append(1)
+            assert len(asking) == 1 or taken.wait(BACKSTOP)
+            super().put(item)
+
+    def states() -> list[StreamState]:
+        taken.set()
+        return [stream()]
+
+    asking: list[int] = []
+    taken = threading.Event()
+    with serving(path, states) as feed, ThreadPoolExecutor(2) as readers:
+        feed._asked = Asked()
+        both = [readers.submit(read, path) for _ in range(2)]
+        told = [json.loads(one.result(BACKSTOP))["streams"] for one in both]
+    assert [len(streams) for streams in told] == [1, 1]
 
 
 def test_document_that_cannot_be_made_is_noted_and_the_next_one_is(path: Path) -> None:
