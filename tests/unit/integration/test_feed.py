@@ -98,7 +98,11 @@ def test_reader_that_asks_as_one_is_made_gets_the_next(path: Path) -> None:
     class Asked(SimpleQueue[Any]):
         def put(self, item: Any, *_: Any, **__: Any) -> None:
             asking.append(1)
-            assert len(asking) == 1 or taken.wait(BACKSTOP)
+            if len(asking) == 1:
+                assert second.wait(BACKSTOP)
+            else:
+                second.set()
+                assert taken.wait(BACKSTOP)
             super().put(item)
 
     def states() -> list[StreamState]:
@@ -106,7 +110,7 @@ def test_reader_that_asks_as_one_is_made_gets_the_next(path: Path) -> None:
         return [stream()]
 
     asking: list[int] = []
-    taken = threading.Event()
+    second, taken = threading.Event(), threading.Event()
     with serving(path, states) as feed, ThreadPoolExecutor(2) as readers:
         feed._asked = Asked()
         both = [readers.submit(read, path) for _ in range(2)]
