@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from litellm_cancel_otel._calls.call import Exit
+from litellm_cancel_otel._contract.records import Exit
 from litellm_cancel_otel._integration import socket_folder
 from litellm_cancel_otel._top import sockets
 from litellm_cancel_otel._top.readings import Process, Unreadable
@@ -194,7 +194,7 @@ BEGIN = """
 import os, signal, sys, time, warnings
 # To fork with threads. The applications that do so are what is looked at.
 warnings.simplefilter("ignore", DeprecationWarning)
-from litellm_cancel_otel._calls.call import Exit
+from litellm_cancel_otel._contract.records import Exit
 from litellm_cancel_otel._integration import socket_folder
 from litellm_cancel_otel._top import sockets
 from support.telemetry import Telemetry

@@ -4,49 +4,23 @@ import asyncio
 import sys
 import weakref
 from collections.abc import Collection
-from enum import Enum, auto
 from typing import Protocol
 
 from opentelemetry.context import Context
 
 from .._asyncio.cancels import cancelled_within, message_of, shutting_down, told_by_server
-from .._asyncio.deadlines import deadline_expired, scope_expired
 from .._asyncio.tasks import has_failed, running_task
-from .._contract.records import (
-    Action,
-    CallFacts,
-    Ending,
-    Evidence,
-    Exit,
-    Outcome,
-    Signal,
-    Subject,
-    Times,
-    Verdict,
-)
-from .classify import classify
+from .._contract.records import Action, CallFacts, Exit, Signal, Subject, Verdict
 from .description import Description, Known
 from .driving import Driving
+from .ending import ending_of
 from .observer import Observer
 from .progress import Progress
 from .signs import NO_SIGNS, Disconnect, Drop, Signs, Thrown
+from .state import State
 from .upstream import Upstream
 
 _NOBODY = Known(CallFacts("", "unknown", "unknown", stream=False))
-
-
-class State(Enum):
-    """Where a call is."""
-
-    REQUESTING = auto()
-    """It has not yet returned its result or stream."""
-    FAILING = auto()
-    """LiteLLM's own call has raised, and LiteLLM is about what it does then."""
-    STREAMING = auto()
-    """It has returned a stream."""
-    CLOSING = auto()
-    """Its consumer closes the stream, or has thrown something into it."""
-    ENDED = auto()
 
 
 class Request(Protocol):
@@ -283,7 +257,7 @@ class Call:
             returned = exit_ is Exit.RETURNED
             if returned and not self.signs.told_to_stop and self.observer.completed(self):
                 return None
-            ending = self._ending(state, exit_, exc)
+            ending = ending_of(self, self.observer, state, exit_, exc)
             self.description = Known(ending.facts)
             self.observer.ended(self, ending)
             return ending.verdict
@@ -300,86 +274,3 @@ class Call:
             if exit_ is Exit.RETURNED:
                 self.description = _NOBODY
             self.parent = self.stream = self.progress.source = None
-
-    def _ending(self, state: State, exit_: Exit, exc: BaseException | None) -> Ending:
-        signs, driving, progress = self.signs, self.driving, self.progress
-        disconnect, drop = signs.disconnect, signs.drop
-        if exit_ is Exit.DROPPED and drop is not None:
-            now, rise, shutdown = drop.at, drop.rise, drop.in_shutdown
-        else:
-            now, rise = self.clock(), driving.rise()
-            shutdown = rise > 0 and shutting_down(sys._getframe(1))
-        driver_done = driving.done_at
-        if driver_done is not None and driver_done > now:
-            driver_done = None
-        cancelled = exit_ in (Exit.CANCELLED, Exit.RAISED)
-        thrown = signs.thrown
-        delivered = thrown.at if cancelled and thrown is not None else None
-        gone = None if disconnect is None else disconnect.at
-        moments = (gone, delivered, driver_done, signs.closing_since)
-        came = next((moment for moment in moments if moment is not None), now)
-        message = thrown.message if thrown is not None else None
-        facts = self.facts()
-        verdict = classify(
-            Evidence(
-                exit=exit_,
-                cancelling_rise=rise,
-                delivered=signs.told_to_stop,
-                cancelled_within=cancelled_within(exc) is not None,
-                chunks=progress.chunks,
-                closing=signs.closing_since is not None,
-                deadline=deadline_expired(driving.task, since=self.start)
-                or deadline_expired(running_task(), since=self.start)
-                or scope_expired(message),
-                shutdown=signs.shutdown or shutdown,
-                disconnect=None if disconnect is None else disconnect.signal,
-                driver_done=driver_done is not None,
-                by_guard=signs.by_guard,
-                whole=progress.whole or facts.whole,
-                backoff=state is State.FAILING and self.may_retry,
-            )
-        )
-        undelivered = 0 if disconnect is None else progress.chunks - disconnect.chunks
-        if state is State.STREAMING or state is State.CLOSING:
-            wasted = undelivered / progress.chunks if progress.chunks else 0.0
-        else:  # whole, or nothing
-            wasted = float(disconnect is not None and exit_ is Exit.RETURNED)
-        upstream = self.upstream
-        # Asked before its time is read: the asking notes a close by the transport itself.
-        upstream_open = (
-            upstream is not None and upstream.is_open(now) and exit_ is not Exit.RETURNED
-        )
-        return Ending(
-            facts=facts,
-            verdict=verdict,
-            times=Times(
-                start=self.start,
-                end=now,
-                first_chunk=progress.first_chunk,
-                cancelled=came,
-                cancel_delivered=delivered,
-                upstream_closed=None if upstream is None else upstream.closed_at,
-            ),
-            chunks=progress.chunks,
-            error_type=_error_type(exc, verdict),
-            upstream_open=upstream_open,
-            unstoppable=upstream_open and upstream is not None and upstream.in_thread,
-            undelivered=undelivered,
-            wasted=wasted,
-            output_price=self.description.output_price() if wasted else None,
-            actions=signs.actions,
-            stuck=self.observer.times_stuck(self),
-            loop_lag=self.observer.blocked(self, came, now),
-            swallowed_in="call" if thrown is None else thrown.into,
-            cancel_message=message if self.observer.cancel_messages else None,
-        )
-
-
-def _error_type(exc: BaseException | None, verdict: Verdict) -> str | None:
-    """Return the exception's name; for an internal cancel that of what happened.
-
-    What the HTTP client and LiteLLM make of the cancel depends on the transport and the version.
-    """
-    if verdict.outcome is Outcome.CANCELLED and not verdict.external:
-        return asyncio.CancelledError.__name__
-    return None if exc is None else type(exc).__qualname__

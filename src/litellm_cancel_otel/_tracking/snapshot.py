@@ -1,6 +1,7 @@
 """The streams that are open at this moment, as records; it may be asked from any thread."""
 
-from .._calls.call import Call, State
+from .._calls.call import Call
+from .._calls.state import State
 from .._contract.records import Phase, StreamState
 from .._contract.semconv import provider_name
 from .tracker import Tracker

@@ -1,18 +1,14 @@
 """Follows the calls that run: begins them, knows the open streams, hands their endings on."""
 
-import asyncio
 from collections.abc import Callable
-from functools import partial
 
 from opentelemetry import context as otel_context
 
 from .._asyncio.generators import follow_generators, unfollow_generators
-from .._asyncio.tasks import running_loop
 from .._calls.call import Call
 from .._calls.description import Description
 from .._calls.request import REQUEST
 from .._calls.unguarded import UNGUARDED
-from .._calls.upstream import Upstream
 from .._contract.exits import follow_exit, told_to_end
 from .._contract.faults import Faults
 from .._contract.forks import follow_forks
@@ -22,7 +18,8 @@ from .._telemetry.before_export import BeforeExport
 from .._telemetry.instruments import Key
 from .._telemetry.recorder import Recorder
 from .bell import Door
-from .endings import CloseNote, EndingNote, GiveUpNote, UsedNote
+from .clean_up import clean_up
+from .endings import EndingNote, UsedNote
 from .guard import Guard
 from .holding import Holding
 from .notes import Notes
@@ -194,7 +191,7 @@ class Tracker:
             self._unstoppable.tell(ending)
         # A response that was read to its end is LiteLLM's to close, and may be about to be.
         if ending.upstream_open and ending.verdict.outcome is not Outcome.COMPLETED:
-            self._clean_up(call, note)
+            clean_up(call, note, self.notes, self.guard, self.settings.upstream_wait)
 
     @property
     def waits_for_usage(self) -> bool:
@@ -213,23 +210,9 @@ class Tracker:
         try:
             self._forget(call)
             if call.upstream is not None and call.upstream.is_open(self.clock()):
-                self._clean_up(call, None)
+                clean_up(call, None, self.notes, self.guard, self.settings.upstream_wait)
         except Exception as fault:  # noqa: BLE001 - ours: nothing is left to try
             self.faults.note("call.lost", fault)
-
-    def _clean_up(self, call: Call, ending: EndingNote | None) -> None:
-        upstream, loop = call.upstream, call.driving.loop
-        if upstream is None or loop is None:
-            return
-        if ending is not None:
-            self.notes.start()  # no stream may have had it started by now
-            upstream.on_closed = lambda at: self.notes.leave(CloseNote(ending, at))
-        # A stream may be dropped in another thread, by the garbage collector.
-        in_loop = partial(self._after_end, loop, call, upstream, ending)
-        if running_loop() is loop:
-            in_loop()
-        elif not loop.is_closed():
-            loop.call_soon_threadsafe(in_loop)
 
     def _changed(self, call: Call) -> None:
         stream = self.streams.get(call)
@@ -282,22 +265,3 @@ class Tracker:
         if self.watchdog is not None:
             self.watchdog.forked()
         self.watchdog = self._new_watchdog()
-
-    def _after_end(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        call: Call,
-        upstream: Upstream,
-        ending: EndingNote | None,
-    ) -> None:
-        if upstream.is_read():
-            # A task of LiteLLM's own reads on: the proxy bills what was generated for nobody.
-            upstream.on_closed = None
-            if ending is not None:
-                self.notes.put_off(GiveUpNote(ending))
-            return
-        if ending is not None:
-            wait = self.settings.upstream_wait
-            loop.call_later(wait, self.notes.put_off, GiveUpNote(ending))
-        if self.guard is not None:
-            self.guard.close_upstream(call, upstream)
