@@ -101,7 +101,7 @@ PLACES = {
             "neighbours",
             THIS,
             PINNED / "neighbours.txt",
-            (Run("beside", ("neighbours", "neighbours_web"), {}),),
+            (Run("beside", ("neighbours", "neighbours_web", "neighbours_no_code"), {}),),
             "NEIGHBOURS_ENVIRONMENT",
         ),
     )
