@@ -158,10 +158,13 @@ class TestBridged:
         provider.script = Script(hang_at=2)
 
         async def reads() -> None:
-            circle: list[Any] = [await self.begun(provider)]
-            circle.append(circle)  # no count of references frees it
+            stream = await self.begun(provider)
             for _ in range(3):
-                await anext(circle[0])
+                await anext(stream)
+            # No count of references frees it. Made now, for the collector is asked about the young.
+            circle: list[Any] = [stream]
+            circle.append(circle)
+            del stream
             raise LookupError
 
         task = asyncio.create_task(reads())
