@@ -114,8 +114,9 @@ def _look_at_seams(findings: Findings) -> None:
 
     from ._contract.settings import Settings
     from ._integration.callback import CancelTelemetry
-    from ._seams import seams, self_test
+    from ._seams import load_all, seams, self_test
 
+    load_all()
     with (
         _warnings(),  # what the seams would warn of is told here, line by line
         CancelTelemetry(

@@ -2,7 +2,9 @@
 
 import functools
 import logging
+import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import httpx
@@ -113,6 +115,67 @@ async def test_a_litellm_without_a_router_is_named(
     with Telemetry():
         _, line = warned()
         assert "the Router's retries: LiteLLM has no Router" in line
+
+
+class TestCoreThatIsMadeLater:
+    """As LiteLLM 1.110 loads and makes the Router's native core with the first Router."""
+
+    @pytest.fixture
+    def router(self, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+        class Core:
+            async def _run(self) -> str:
+                return "answered"
+
+        def make_core() -> Core:
+            core = ModuleType("later_core")
+            core.Core = Core  # type: ignore[attr-defined]
+            monkeypatch.setitem(sys.modules, "later_core", core)
+            return Core()
+
+        router = ModuleType("later_router")
+        router.make_core = make_core  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "later_router", router)
+        monkeypatch.setattr(attempts, "MAKER", ("later_router", "make_core"))
+        monkeypatch.setattr(attempts, "PLACES", (("later_core", "Core", "_run"),))
+        return router
+
+    async def test_is_watched_from_then_on_and_put_back(self, router: Any) -> None:
+        made = router.make_core
+        with Telemetry() as telemetry:
+            assert telemetry.callback.missing_seams == ()
+            core = router.make_core()
+            router.make_core()
+            own = type(core)._run.__wrapped__
+
+            assert not hasattr(own, "__wrapped__")
+            assert await core._run() == "answered"
+
+        assert router.make_core is made
+        assert type(core)._run is own
+
+    async def test_is_left_as_it_is_where_none_is_made(self, router: Any) -> None:
+        made = router.make_core
+        with Telemetry():
+            ours = router.make_core
+
+        assert router.make_core is made
+        core = ours()  # somebody has kept it
+        assert not hasattr(type(core)._run, "__wrapped__")
+
+    async def test_is_made_and_named_where_it_is_another(
+        self, router: Any, monkeypatch: pytest.MonkeyPatch, warned: Callable[[], list[str]]
+    ) -> None:
+        monkeypatch.setattr(attempts, "PLACES", (("later_core", "Core", "renamed"),))
+        with Telemetry():
+            core = router.make_core()
+            router.make_core()
+            (line,) = warned()
+
+            assert await core._run() == "answered"
+        assert line == (
+            "the Router's retries: Core.renamed is not there; without it a cancel between two "
+            "attempts of the Router's is not told"
+        )
 
 
 def test_an_object_of_the_hosts_that_cannot_be_looked_at_does_no_harm(

@@ -40,7 +40,7 @@ def seams() -> Iterator[Seam]:
     yield Seam(
         "the Router's retries",
         "a coroutine method",
-        "a cancel between two attempts of the Router's is not told",
+        attempts.LOST,
         attempts.install,
     )
     for module, owner, name in azure.HANDLERS:
@@ -128,6 +128,11 @@ def install(tracker: Tracker) -> list[str]:
             "; ".join(map(str, replaced)),
         )
     return [str(one) for one in missing]
+
+
+def load_all() -> None:
+    """Have LiteLLM load what it loads when it is first used, so that each seam is tried at once."""
+    attempts.load()
 
 
 def uninstall(tracker: Tracker) -> None:

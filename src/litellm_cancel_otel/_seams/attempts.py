@@ -1,15 +1,20 @@
 """The Router's retries: a cancel between two attempts, of which no attempt knows."""
 
 import importlib
+import sys
 from asyncio import CancelledError
+from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from functools import wraps
 from inspect import iscoroutinefunction
+from threading import Lock
 from typing import Any, Final
 
 from .._asyncio.tasks import baseline_of, running_task
 from .._asyncio.throw_hook import ThrowHook
 from .._calls.description import Description
+from .._contract.log import warn
 from .._tracking.tracker import Tracker
 from .active import ACTIVE, reset_in
 from .patching import SeamMissing, Undo, replace
@@ -25,6 +30,9 @@ PLACES: Final = (
 From 1.110 a native core decides whether and when to try again. The Router's own coroutine asks it
 for each step, and makes the attempts and the sleeps between them.
 """
+MAKER: Final = ("litellm.router", "make_core")
+"""What loads and makes the native core, for each Router."""
+LOST: Final = "a cancel between two attempts of the Router's is not told"
 
 
 class Attempts:
@@ -62,7 +70,25 @@ ATTEMPTS: Final[ContextVar[Attempts | None]] = ContextVar(
 
 
 def install() -> list[Undo]:
-    """Watch the Router's retries; raise SeamMissing where they are not as expected."""
+    """Watch the Router's retries; raise SeamMissing where they are not as expected.
+
+    LiteLLM loads its native core, for 0.2 s, as the first Router is made: it is watched from then.
+    """
+    module, name = MAKER
+    router = sys.modules.get(module)
+    make = getattr(router, name, None)
+    if make is None or PLACES[0][0] in sys.modules:
+        return [_watch()]
+    return [_watch_when_made(router, name, make)]
+
+
+def load() -> None:
+    """Load what has the Router's retries, where it is there."""
+    with suppress(SeamMissing):
+        place()
+
+
+def _watch() -> Undo:
     owner, name = place()
     original = vars(owner).get(name)
     if not iscoroutinefunction(original):
@@ -83,7 +109,39 @@ def install() -> list[Undo]:
         finally:
             reset_in(ATTEMPTS, token)
 
-    return [replace(owner, name, watched)]
+    return replace(owner, name, watched)
+
+
+def _watch_when_made(router: object, name: str, make: Callable[..., object]) -> Undo:
+    lock = Lock()  # Routers may be made in several threads
+    undo: list[Undo] = []
+
+    @wraps(make)
+    def making(*args: Any, **kwargs: Any) -> object:
+        core = make(*args, **kwargs)
+        with lock:
+            if not undo:
+                try:
+                    undo.append(_watch())
+                except Exception as fault:  # noqa: BLE001 - a LiteLLM unlike any that is known
+                    undo.append(_nothing)
+                    warn("the Router's retries: %s; without it %s", fault, LOST)
+        return core
+
+    put_back = replace(router, name, making)
+
+    def undo_both() -> None:
+        put_back()
+        with lock:
+            done, undo[:] = [*undo], [_nothing]
+        for one in done:
+            one()
+
+    return undo_both
+
+
+def _nothing() -> None:
+    """Put nothing back."""
 
 
 def place() -> tuple[type, str]:
