@@ -25,9 +25,9 @@ def mourner(monkeypatch: pytest.MonkeyPatch) -> Mourner:
     return mourner
 
 
-def router(provider: FakeProvider) -> Any:
+def router(provider: FakeProvider, name: str = "openai") -> Any:
     """Return a Router with one model, which waits for seconds before it tries it again."""
-    params = {**litellm_kwargs("openai", provider.base_url), "max_retries": 0}
+    params = {**litellm_kwargs(name, provider.base_url), "max_retries": 0}
     return sdk.Router(
         model_list=[{"model_name": "mine", "litellm_params": params}],
         num_retries=1,
@@ -55,6 +55,26 @@ async def test_cancelled_in_the_routers(
     assert telemetry.outcomes() == {"error": 1, "cancelled": 1}
     ((_, times),) = telemetry.points(sc.CANCELLATIONS)
     assert times == 1
+
+
+@pytest.mark.skipif(
+    not hasattr(sdk.router, "make_core"), reason="its Router does not wait for a first chunk"
+)
+async def test_cancelled_after_a_stream_that_failed_before_its_first_chunk(
+    telemetry: Telemetry, provider: FakeProvider, sleeps: Sleeps
+) -> None:
+    provider.script = Script(chunks=0, ending="rst")
+    caller = Caller(
+        router(provider, "anthropic").acompletion("mine", messages=MESSAGES, stream=True)
+    )
+    await sleeps.begun()
+
+    caller.task.cancel()
+
+    assert isinstance(await caller.ended(), asyncio.CancelledError)
+    span = await telemetry.span()
+    assert cancel_of(span.attributes or {}) == external(phase="backoff")
+    assert telemetry.outcomes() == {"error": 1, "cancelled": 1}
 
 
 async def test_cancel_in_the_routers_that_nobody_asked_for(

@@ -69,6 +69,20 @@ ATTEMPTS: Final[ContextVar[Attempts | None]] = ContextVar(
 )
 
 
+def attempt_begins() -> None:
+    """Note that the Router's retries, where they run, make another attempt."""
+    attempts = ATTEMPTS.get()
+    if attempts is not None:
+        attempts.failed = None
+
+
+def attempt_fails(description: Description) -> None:
+    """Note that an attempt has failed, or the stream that it has returned; a wait may follow."""
+    attempts = ATTEMPTS.get()
+    if attempts is not None:
+        attempts.failed = description
+
+
 def install() -> list[Undo]:
     """Watch the Router's retries; raise SeamMissing where they are not as expected.
 

@@ -19,7 +19,7 @@ from .._calls.call import Call
 from .._contract.records import Exit
 from . import whose
 from .active import ACTIVE, CURRENT, call_in_progress, reset
-from .attempts import ATTEMPTS
+from .attempts import ATTEMPTS, attempt_begins, attempt_fails
 from .entry_points import EntryPoint, is_decorated
 from .exchange import (
     TRAMPOLINE,
@@ -123,9 +123,7 @@ def _begin(operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     tracker = ACTIVE.tracker
     if tracker is None:
         return None
-    attempts = ATTEMPTS.get()
-    if attempts is not None:
-        attempts.failed = None
+    attempt_begins()
     try:
         described = describe(operation, args, kwargs)
         return tracker.begin(described, unguarded=is_unguarded(kwargs))
@@ -144,10 +142,8 @@ def _failed(exc: BaseException) -> None:
     elif isinstance(exc, CancelledError):
         call.end(Exit.CANCELLED, exc)
     else:
-        attempts = ATTEMPTS.get()
         call.end(Exit.RAISED, exc)
-        if attempts is not None:
-            attempts.failed = call.description
+        attempt_fails(call.description)
 
 
 def _returned(call: Call, result: Any) -> Any:

@@ -14,6 +14,7 @@ from .._calls.call import Call
 from .._calls.progress import BEGINS
 from .._contract.records import Action, Exit
 from .active import CURRENT, reset
+from .attempts import attempt_fails
 from .facts import is_last
 
 if sys.version_info < (3, 12):
@@ -179,6 +180,8 @@ class ChunkStep(Awaitable):
             call.dropped()  # the collector may be what closes it
         elif not isinstance(exc, CancelledError):
             call.end(Exit.RAISED, exc)
+            # The Router may wait for the first chunk itself, and try again.
+            attempt_fails(call.description)
         else:
             if call.is_internal(exc):
                 self.coro = self._substitute(exc)
