@@ -8,6 +8,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Iterator, Mapping
 from importlib.util import find_spec
+from typing import Any
 
 import hypothesis  # noqa: F401 - it asks who refers to trio's generator: before the freeze below
 import litellm
@@ -21,9 +22,10 @@ from litellm_cancel_otel._demo.fakes import (
     aclose_litellm_clients,
     litellm_kwargs,
 )
+from support import thorough
 from support.children import take_default_signals
 from support.loops import LOOPS, LoopFactory
-from support.thorough import THOROUGH, one_of
+from support.thorough import one_of
 
 pytest.register_assert_rewrite("support.telemetry")
 
@@ -45,16 +47,30 @@ def pytest_configure(config: pytest.Config) -> None:
     take_default_signals()
     config.pluginmanager.register(plugin, "elsewhere")
     config.addinivalue_line("markers", "every_loop: run on the plain loop, uvloop and eager tasks")
+    config.addinivalue_line("markers", f"long: {thorough.LEFT_OUT}")
     config.addinivalue_line("markers", "settings(**chosen): what `telemetry` is created with")
     if OLD:
         # Its aiohttp transport leaves the connection of a broken-off answer to the collector.
         config.addinivalue_line("filterwarnings", "ignore:Unclosed connection:ResourceWarning")
 
 
-def pytest_report_header() -> str:
-    """Say how much of the long sweeps is run."""
-    how = "whole" if THOROUGH else "a spread of each (REQUIRE_ALL_TESTS=1 runs them whole)"
-    return f"long sweeps: {how}"
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say whether the long tests are run."""
+    return f"long tests: {'run' if thorough.wanted(config) else thorough.LEFT_OUT}"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of xdist what its command line does not."""
+    node.workerinput[thorough.WANTED] = thorough.wanted(node.config)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the long tests, where nobody asks for them."""
+    if not thorough.wanted(config):
+        long = {item for item in items if item.get_closest_marker("long")}
+        config.hook.pytest_deselected(items=list(long))
+        items[:] = [item for item in items if item not in long]
 
 
 def pytest_asyncio_loop_factories(
@@ -62,7 +78,7 @@ def pytest_asyncio_loop_factories(
 ) -> Mapping[str, LoopFactory]:
     """Multiply only the tests that are marked for it."""
     if item.get_closest_marker("every_loop"):
-        if THOROUGH or config.getoption("keyword"):  # who chooses tests may mean a loop
+        if thorough.wanted(config):
             return LOOPS
         name = one_of(tuple(LOOPS), item.nodeid)
         return {name: LOOPS[name]}

@@ -63,6 +63,7 @@ def test_books_are_balanced() -> None:
         ("break", "classify._signal = lambda _: classify.Signal.ACLOSE", "is not gc"),
     ],
 )
+@pytest.mark.long
 def test_planted_fault_is_found(fate: str, planted: str, told: str) -> None:
     first = (
         "from litellm_cancel_otel._demo import quiet\nquiet.before_litellm()\n"

@@ -130,7 +130,7 @@ def test_a_missing_extra_is_one_line_with_what_to_install() -> None:
     assert ended.stderr == needs("rich")
 
 
-@pytest.mark.parametrize("missing", ["botocore", "uvicorn"])
+@pytest.mark.parametrize("missing", [pytest.param("botocore", marks=pytest.mark.long), "uvicorn"])
 def test_so_is_one_that_is_looked_for_before_it_is_imported(missing: str) -> None:
     ended = quickly("demo", first=WITHOUT_SPEC.replace("MISSING", repr(missing)))
     assert ended.returncode == 2

@@ -129,6 +129,7 @@ def got(side: Row) -> str:
     return side["got"] if side["status"] is None else f"error {side['status']}"
 
 
+@pytest.mark.long
 def test_every_client_that_leaves_is_as_it_must_be(full: Full) -> None:
     clients = {row["way"]: row for row in full.document["clients"]}
 
@@ -158,12 +159,14 @@ def test_a_client_that_nobody_cleaned_up_behind_is_a_problem() -> None:
     ]
 
 
+@pytest.mark.long
 def test_every_row_is_as_it_must_be(full: Full) -> None:
     assert [row for row in full.rows.values() if row["problems"]] == []
     assert full.code == 0
     assert "not as it must be" not in full.errors
 
 
+@pytest.mark.long
 def test_there_is_a_row_for_every_way_at_every_provider(full: Full) -> None:
     ways = {"completed", "error", *EXPECTED}
     assert set(full.rows) == {(way, provider) for way in ways for provider in PROVIDERS}
@@ -171,6 +174,7 @@ def test_there_is_a_row_for_every_way_at_every_provider(full: Full) -> None:
 
 @every_provider
 @pytest.mark.parametrize("way", EXPECTED)
+@pytest.mark.long
 def test_with_the_package_a_cancel_is_what_it_was(full: Full, way: str, provider: str) -> None:
     row = full.rows[way, provider]["with"]
     attributes = row["attributes"]
@@ -188,6 +192,7 @@ def test_with_the_package_a_cancel_is_what_it_was(full: Full, way: str, provider
 
 @every_provider
 @pytest.mark.parametrize("way", EXPECTED)
+@pytest.mark.long
 def test_with_the_package_the_latencies_are_known(full: Full, way: str, provider: str) -> None:
     row = full.rows[way, provider]["with"]
     assert row["provider_open_after"] is None
@@ -197,6 +202,7 @@ def test_with_the_package_the_latencies_are_known(full: Full, way: str, provider
 
 
 @every_provider
+@pytest.mark.long
 def test_an_internal_cancel_at_azure_is_an_azure_error(full: Full, provider: str) -> None:
     for way in INTERNAL:
         causes = full.rows[way, provider]["with"]["causes"]
@@ -206,6 +212,7 @@ def test_an_internal_cancel_at_azure_is_an_azure_error(full: Full, provider: str
 
 @every_provider
 @pytest.mark.parametrize("side", ["without", "with"])
+@pytest.mark.long
 def test_a_call_that_ends_by_itself_is_the_same_on_both_sides(
     full: Full, side: str, provider: str
 ) -> None:
@@ -216,6 +223,7 @@ def test_a_call_that_ends_by_itself_is_the_same_on_both_sides(
 
 @every_provider
 @pytest.mark.parametrize("way", ["completed", "error"])
+@pytest.mark.long
 def test_a_call_that_ends_by_itself_is_no_cancel(full: Full, way: str, provider: str) -> None:
     row = full.rows[way, provider]["with"]
     assert row["outcome"] == way
@@ -223,6 +231,7 @@ def test_a_call_that_ends_by_itself_is_no_cancel(full: Full, way: str, provider:
 
 
 @every_provider
+@pytest.mark.long
 def test_without_the_package_callbacks_see_no_external_cancel(full: Full, provider: str) -> None:
     # Up to 1.103 Azure's chat handler makes an error of every cancel, which they do see.
     ways = [way for way in EXTERNAL if not (provider == "azure" and way in AZURE_CATCHES)]
@@ -236,6 +245,7 @@ AZURE_CATCHES = ("cancel-body", "wait-for")
 
 @pytest.mark.skipif(not OLD, reason="newer versions of LiteLLM pass every cancel on")
 @pytest.mark.parametrize("way", AZURE_CATCHES)
+@pytest.mark.long
 def test_without_the_package_old_azure_makes_an_error_of_it(full: Full, way: str) -> None:
     row = full.rows[way, "azure"]["without"]
     assert (got(row), row["callbacks"]) == ("error 500", ["failure"])
@@ -244,16 +254,19 @@ def test_without_the_package_old_azure_makes_an_error_of_it(full: Full, way: str
 @pytest.mark.skipif(OLD, reason="older versions of LiteLLM catch it at Azure")
 @every_provider
 @pytest.mark.parametrize("way", INTERNAL)
+@pytest.mark.long
 def test_without_the_package_an_internal_cancel_leaks(full: Full, way: str, provider: str) -> None:
     assert got(full.rows[way, provider]["without"]) == "CancelledError"
 
 
 @pytest.mark.skipif(not OLD, reason="newer versions of LiteLLM close by themselves")
 @every_provider
+@pytest.mark.long
 def test_without_the_package_old_streams_stay_open(full: Full, provider: str) -> None:
     assert full.rows["cancel-waiting", provider]["without"]["provider_open_after"] >= 2
 
 
+@pytest.mark.long
 def test_the_metrics_count_every_call_once(full: Full) -> None:
     cancelled = len(EXPECTED) * len(PROVIDERS)
     assert full.document["totals"] == {
@@ -265,11 +278,13 @@ def test_the_metrics_count_every_call_once(full: Full) -> None:
     }
 
 
+@pytest.mark.long
 def test_nothing_but_progress_is_written_to_stderr(full: Full) -> None:
     progress = re.compile("(without|with) the package|clients that leave")
     assert [line for line in full.errors.splitlines() if not progress.match(line)] == []
 
 
+@pytest.mark.long
 def test_the_picture_shows_every_way_and_fetches_nothing(full: Full) -> None:
     text = full.svg.replace("&#160;", " ")
     titles = [one.title for one in (*WAYS.values(), *LEAVINGS)]
@@ -292,7 +307,7 @@ def test_the_table_shows_both_sides_in_a_hundred_columns(
 
 
 @needs_tmux
-@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("width", [80, pytest.param(120, marks=pytest.mark.long)])
 def test_the_table_is_whole_in_a_terminal(tmp_path: Path, width: int) -> None:
     with Terminal(tmp_path, width, *COMMAND, *QUICK, height=50) as terminal:
         terminal.wait_for("left with 0")
@@ -370,6 +385,7 @@ sys.exit(main(["demo", "--ways", "completed", "--providers", "openai"]))
     assert "not as it must be: openai completed: the caller got answer" in ended.stderr
 
 
+@pytest.mark.long
 def test_it_asks_nobody_on_the_network() -> None:
     ours = environment()
     ours.pop("LITELLM_LOCAL_MODEL_COST_MAP", None)
@@ -442,6 +458,7 @@ def test_traces_and_metrics_reach_a_collector(protocol: str) -> None:
     assert calls.resource["service.name"] == "litellm-cancel-otel-demo"
 
 
+@pytest.mark.long
 def test_a_collector_that_is_not_there_is_a_failure() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         endpoint = f"http://127.0.0.1:{server.getsockname()[1]}"

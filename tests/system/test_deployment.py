@@ -123,6 +123,7 @@ def test_the_pages_files_are_those_of_the_repository() -> None:
     assert block("dockerfile") == (ROOT / "deploy/proxy/Dockerfile").read_text()
 
 
+@pytest.mark.long
 def test_without_a_master_key_it_does_not_start_and_says_so(keyless: Keyless) -> None:
     assert keyless.process.wait(BACKSTOP) > 0
     assert "LITELLM_MASTER_KEY" in keyless.log.read_text()

@@ -2,13 +2,14 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from differential.observation import Observation, differences
 from differential.pattern import TRANSPORTS, every_pattern
 from differential.suite import Case, Outcome, cases, compare
-from support.thorough import THOROUGH
+from support.thorough import one_of
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -23,16 +24,8 @@ SENSITIVE = (
 """The patterns that are run on every kind of loop; ``python -m tests.differential`` runs all."""
 
 
-def on_the_plain_loop() -> list[Case]:
-    """Return each pattern over both transports, or over one and the other in turn."""
-    every = [cases([pattern], TRANSPORTS, ["asyncio"]) for pattern in PATTERNS.values()]
-    if THOROUGH:
-        return [case for each in every for case in each]
-    return [each[turn % len(each)] for turn, each in enumerate(every)]
-
-
 CASES = [
-    *on_the_plain_loop(),
+    *cases(PATTERNS.values(), TRANSPORTS, ["asyncio"]),
     *cases(
         (PATTERNS[name] for name in SENSITIVE),
         ["aiohttp"],
@@ -57,6 +50,13 @@ PLANTED = {
     "planted_death": "end: 'returned' became 'died: ",
 }
 """What each planted application must be told of."""
+
+
+def marked(case: Case) -> Any:
+    """Return a case as a parameter: all but the sensitive ones, over one transport, are long."""
+    transport = one_of(TRANSPORTS, case.pattern)
+    short = case.pattern in SENSITIVE and (case.loop, case.transport) == ("asyncio", transport)
+    return pytest.param(case, marks=() if short else pytest.mark.long)
 
 
 def outcomes_of(chosen: list[Case], **how: object) -> Callable[[Case], Outcome]:
@@ -88,7 +88,7 @@ def of_planted() -> Callable[[Case], Outcome]:
     return outcomes_of(every, planted=True, hangs_after=3)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", [marked(case) for case in CASES], ids=map(str, CASES))
 def test_is_the_same(outcome: Callable[[Case], Outcome], case: Case) -> None:
     found = outcome(case)
 
@@ -100,6 +100,7 @@ def test_is_the_same(outcome: Callable[[Case], Outcome], case: Case) -> None:
 
 
 @pytest.mark.parametrize("name", PLANTED)
+@pytest.mark.long
 def test_a_planted_difference_is_told(of_planted: Callable[[Case], Outcome], name: str) -> None:
     said = of_planted(Case(name, "aiohttp", "asyncio")).differences
 

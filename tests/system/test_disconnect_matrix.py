@@ -23,7 +23,7 @@ from litellm_cancel_otel._contract import semconv as sc
 from litellm_cancel_otel._demo.fakes import FakeProvider, Script
 from support.telemetry import cancel_of
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 TO_FINALLY = TO_UPSTREAM_CLOSE = 2.0
 CLIENTS = 8

@@ -8,6 +8,8 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+import pytest
+
 from disconnect.cells import Close
 from disconnect.clients import Client
 from disconnect.servers import ROOT, free_port
@@ -84,6 +86,7 @@ class TestIssue11546:
             assert time.perf_counter() - left < 1
             await provider.wait_idle()
 
+    @pytest.mark.long
     async def test_without_the_two_lines_it_is_not(self, provider: FakeProvider) -> None:
         provider.script = Script(chunks=None, interval=0.02)
         environ = {"PACKAGE": "without", "AZURE_API_BASE": provider.base_url}

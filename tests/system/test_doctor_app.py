@@ -88,6 +88,7 @@ def test_a_good_application_is_within_its_limits(doctor: Doctor) -> None:
 
 
 @by_itself
+@pytest.mark.long
 def test_a_late_finally_is_named_with_what_is_in_the_way(doctor: Doctor) -> None:
     said = doctor("--app", "shop:wrapped", *LENIENT)
     assert said.code == 1
@@ -125,6 +126,7 @@ def test_each_route_that_cannot_be_checked_is_named_with_its_reason(doctor: Doct
     assert said.err.endswith("name one with --route and --body\n")
 
 
+@pytest.mark.long
 def test_a_route_that_is_named_must_be_checkable(doctor: Doctor) -> None:
     said = doctor("--app", "shop:bare", "--route", "POST /chat", "--body", "{}")
     assert (said.code, said.out) == (2, "")
@@ -149,12 +151,14 @@ def test_an_application_that_does_not_start_is_one_line(doctor: Doctor, app: str
     assert said.err.startswith(why)
 
 
+@pytest.mark.long
 def test_an_application_that_raises_at_its_import_is_one_line(doctor: Doctor) -> None:
     said = doctor("--app", "shop:bare", SHOP_IS_CLOSED="1")
     assert (said.code, said.out) == (2, "")
     assert said.err == "shop:bare does not import: ImportError: the shop is closed\n"
 
 
+@pytest.mark.long
 def test_an_application_that_ends_its_process_is_one_line(doctor: Doctor) -> None:
     said = doctor("--app", "shop:bare", SHOP_LEAVES="1")
     assert (said.code, said.out) == (2, "")

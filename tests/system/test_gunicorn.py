@@ -76,6 +76,7 @@ def newest(sink: OtlpSink, metric: sc.Metric) -> dict[str, int]:
     return {name: total for name, total in totals.items() if total}
 
 
+@pytest.mark.long
 def test_each_worker_finds_and_counts_its_own(sink: OtlpSink, tmp_path: Path) -> None:
     with ExitStack() as stack:
         threaded = stack.enter_context(ThreadedFakeProvider(Script(chunks=None, hang_at=2)))

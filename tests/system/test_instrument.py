@@ -140,6 +140,7 @@ def test_cancelled_call_is_told_without_a_line_of_code(tmp_path: Path, sink: Otl
     assert "litellm_cancel.cancellations" in {metric.name for metric in sink.metrics}
 
 
+@pytest.mark.long
 def test_disabled_instrumentation_does_nothing(tmp_path: Path, sink: OtlpSink) -> None:
     disabled = ",".join([*OTHERS, "litellm_cancel"])
     said = run(tmp_path, sink, CANCELS, OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=disabled)
@@ -154,7 +155,10 @@ def test_application_that_does_not_use_litellm_does_not_load_it(
     assert run(tmp_path, sink, "import sys; print('litellm' in sys.modules)") == ["False"]
 
 
-@pytest.mark.parametrize(("middleware", "signal"), [("on", "asgi_receive"), ("off", "cancel")])
+@pytest.mark.parametrize(
+    ("middleware", "signal"),
+    [("on", "asgi_receive"), pytest.param("off", "cancel", marks=pytest.mark.long)],
+)
 def test_middleware_stands_around_the_application_where_the_setting_asks_for_it(
     tmp_path: Path, sink: OtlpSink, middleware: str, signal: str
 ) -> None:

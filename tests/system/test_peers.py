@@ -41,6 +41,7 @@ OURS = {
         ("callback", {"completed": "success", "cancel-waiting": "nothing"}),
     ],
 )
+@pytest.mark.long
 def test_what_a_side_tells(side: str, expected: dict[str, str]) -> None:
     command = child_command(Path(sys.executable), side, "endings", *expected)
     ended = children.run(command, cwd=ROOT, env=child_environment(), timeout=200)

@@ -91,6 +91,7 @@ def test_unknown_way(litellm_app):
 """
 
 
+@pytest.mark.long
 def test_the_pages_examples_pass_and_what_is_late_or_unfit_fails_with_the_reason(
     suite: Suite,
 ) -> None:
@@ -125,6 +126,7 @@ def test_everything_is_put_back():
 """
 
 
+@pytest.mark.long
 def test_a_suite_that_asks_for_nothing_gets_nothing(suite: Suite) -> None:
     assert_passes(suite("-p", "no:anyio", test_bystander=BYSTANDER), 3)
 

@@ -33,6 +33,7 @@ def soak(*options: str, first: str = "") -> children.Ended[str]:
 
 @newer
 @pytest.mark.timeout(LIMIT + 60)
+@pytest.mark.long
 def test_nothing_grows() -> None:
     ended = soak(*(LONG_FORM if LONG else SHORT_FORM))
 
@@ -51,6 +52,7 @@ def test_nothing_grows() -> None:
         ("kept.append(open('/dev/null'))", "descriptors: "),
     ],
 )
+@pytest.mark.long
 def test_planted_leak_is_found(planted: str, said: str) -> None:
     first = (
         "from litellm_cancel_otel._demo import quiet\nquiet.before_litellm()\n"

@@ -12,7 +12,11 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize(
     "words",
-    [("ruff", "check"), ("ruff", "format", "--check"), ("mypy",)],
+    [
+        ("ruff", "check"),
+        ("ruff", "format", "--check"),
+        pytest.param(("mypy",), marks=pytest.mark.long),
+    ],
     ids=["ruff check", "ruff format", "mypy"],
 )
 def test_has_nothing_to_say(words: tuple[str, ...]) -> None:

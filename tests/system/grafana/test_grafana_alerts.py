@@ -72,11 +72,13 @@ def test_every_alert_has_its_cause() -> None:
     assert ALERTS.keys() == CAUSES.keys() | GONE
 
 
+@pytest.mark.long
 def test_no_alert_fires_while_all_is_well(course: Course) -> None:
     assert course.before == set()
 
 
 @pytest.mark.parametrize("name", ALERTS)
+@pytest.mark.long
 def test_it_reaches_whoever_is_on_call(name: str, course: Course) -> None:
     alert = course.told[name]
     assert alert["labels"]["severity"] == ALERTS[name]["labels"]["severity"]
@@ -87,6 +89,7 @@ def test_it_reaches_whoever_is_on_call(name: str, course: Course) -> None:
 
 
 @pytest.mark.parametrize("name", ALERTS)
+@pytest.mark.long
 def test_its_texts_are_filled_in(name: str, course: Course) -> None:
     texts = course.told[name]["annotations"]
     assert not [text for text in texts.values() if "{{" in text or "<no value>" in text]

@@ -33,6 +33,7 @@ def source(prometheus: Prometheus) -> Source:
 
 
 @pytest.mark.parametrize("name", boards())
+@pytest.mark.long
 def test_a_dashboard_is_drawn(name: str, loaded: Loaded) -> None:
     html, height = page(boards()[name], source(loaded.prometheus), 1280)
     assert html.count('class="panel"') == sum(p["type"] != "row" for p in boards()[name]["panels"])
@@ -45,6 +46,7 @@ def test_a_dashboard_without_data_says_so_and_shows_no_zero(name: str, nothing: 
     assert html.count('class="none"') == html.count('class="panel"')
 
 
+@pytest.mark.long
 def test_chromium_takes_the_picture(tmp_path: Path, loaded: Loaded) -> None:
     program("chromium", "chromium-browser")
     html, height = page(boards()["overview"], source(loaded.prometheus), 1280)

@@ -18,9 +18,12 @@ BACKSTOP = 60
 COMMAND = (sys.executable, "-m", "litellm_cancel_otel")
 RUNBOOK = GRAFANA.parent / "docs" / "runbook.md"
 
-pytestmark = pytest.mark.skipif(
-    find_spec("prometheus_client") is None, reason="the extra `prometheus` is not installed"
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        find_spec("prometheus_client") is None, reason="the extra `prometheus` is not installed"
+    ),
+]
 
 
 @pytest.fixture

@@ -48,6 +48,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
 @pytest.mark.parametrize(
     ("name", "panel"), TILES, ids=lambda value: value["title"] if isinstance(value, dict) else value
 )
+@pytest.mark.long
 def test_a_tile_is_one_number_or_says_why_not(
     name: str, panel: dict[str, Any], instance: str, prometheus: Prometheus
 ) -> None:
@@ -60,6 +61,7 @@ def test_a_tile_is_one_number_or_says_why_not(
         assert panel["fieldConfig"]["defaults"]["noValue"] in {"no calls", "no cancels"}
 
 
+@pytest.mark.long
 def test_no_call_is_said_and_is_no_share_of_zero(prometheus: Prometheus) -> None:
     (share,) = [
         panel for name, panel in TILES if (name, panel["title"]) == ("overview", "Cancelled")
@@ -73,12 +75,14 @@ def test_no_call_is_said_and_is_no_share_of_zero(prometheus: Prometheus) -> None
 
 
 @pytest.mark.parametrize("target", LEADERS, ids=lambda target: f"{target.board}-{target.panel}")
+@pytest.mark.long
 def test_a_panel_shows_the_leading_few_of_many(target: Any, prometheus: Prometheus) -> None:
     expr = chosen(target.expr, __rate_interval=WINDOW)
     wait_until(f"{LEADING} series", lambda: len(prometheus.query(expr)) == LEADING)
 
 
 @pytest.mark.parametrize(("instance", "rows"), [("idle", 0), ("one", 1), ("many", 1)])
+@pytest.mark.long
 def test_the_providers_table_has_a_row_for_each_provider_that_is_called(
     instance: str, rows: int, prometheus: Prometheus
 ) -> None:

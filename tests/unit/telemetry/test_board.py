@@ -260,7 +260,13 @@ def test_prometheus_reads_the_same() -> None:
     assert opened.endswith(" 1.0")
 
 
-@pytest.mark.parametrize("where", ["passed", "placeholder", "set later"])
+@pytest.mark.parametrize(
+    "where",
+    [
+        "passed",
+        *(pytest.param(one, marks=pytest.mark.long) for one in ("placeholder", "set later")),
+    ],
+)
 def test_two_hundred_opened_and_closed_are_all_let_go(where: str) -> None:
     meters, placeholder = Meters(), _ProxyMeterProvider()
     provider = meters.provider if where == "passed" else placeholder
@@ -282,6 +288,7 @@ def test_two_hundred_opened_and_closed_are_all_let_go(where: str) -> None:
     assert meters.total(sc.CALLS) == (None if where == "placeholder" else 200)
 
 
+@pytest.mark.long
 def test_without_any_provider_they_are_all_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     """As an application has it that has set nothing: OpenTelemetry's own placeholder."""
     for signal in ("TRACES", "METRICS"):
