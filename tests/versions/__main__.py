@@ -53,7 +53,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--failed", action="store_true", help="also run what failed before")
     parser.add_argument("--only-write", action="store_true", help="run nothing, write the page")
     parser.add_argument("--page", type=Path, default=PAGE)
-    return parser.parse_args()
+    given = parser.parse_args()
+    if not given.page.is_file():
+        parser.error(f"{given.page} is not there: the tables go into a page that has their marks")
+    return given
 
 
 def _names(text: str) -> list[str]:
