@@ -58,7 +58,7 @@ def plant(telemetry: Telemetry, place: str, monkeypatch: pytest.MonkeyPatch) -> 
         "watch_result": (calls, "watch_result"),
         "watched_type": (streams, "watched_type"),
         "watch_close": (upstream, "_watch_close"),
-        "classify": (__import__("litellm_cancel_otel._calls.call", fromlist=["x"]), "classify"),
+        "classify": (__import__("litellm_cancel_otel._calls.ending", fromlist=["x"]), "classify"),
     }
     owner, name = targets[place]
     monkeypatch.setattr(owner, name, fails)

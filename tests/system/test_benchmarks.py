@@ -3,7 +3,11 @@
 import sys
 from pathlib import Path
 
+import pytest
+
 from support import children
+
+pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).parents[2]
 

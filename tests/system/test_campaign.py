@@ -24,6 +24,8 @@ from support import children, warm
 from support.telemetry import OLD
 from support.thorough import THOROUGH
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 LIMIT = 540
 CALLS = 2_000 if THOROUGH else 300
@@ -63,7 +65,6 @@ def test_books_are_balanced() -> None:
         ("break", "classify._signal = lambda _: classify.Signal.ACLOSE", "is not gc"),
     ],
 )
-@pytest.mark.long
 def test_planted_fault_is_found(fate: str, planted: str, told: str) -> None:
     first = (
         "from litellm_cancel_otel._demo import quiet\nquiet.before_litellm()\n"

@@ -17,6 +17,7 @@ STEPS = {} if THOROUGH else {"metrics": 9, "recording": 9}
 """Of how many allocations one is looked at; where none is said, of one: there are few."""
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.timeout(LIMIT + 60),
     pytest.mark.skipif(OLD, reason="the sweep drops streams that the newer LiteLLM makes"),
 ]

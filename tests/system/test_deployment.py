@@ -23,10 +23,13 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "deployment.md").read_text()
 BACKSTOP = 100
 
-pytestmark = pytest.mark.skipif(
-    find_spec("litellm_proxy_extras") is None and os.environ.get("REQUIRE_ALL_TESTS") != "1",
-    reason="the LiteLLM Proxy is not installed: pip install 'litellm[proxy]'",
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        find_spec("litellm_proxy_extras") is None and os.environ.get("REQUIRE_ALL_TESTS") != "1",
+        reason="the LiteLLM Proxy is not installed: pip install 'litellm[proxy]'",
+    ),
+]
 
 
 def block(name: str) -> str:
@@ -123,7 +126,6 @@ def test_the_pages_files_are_those_of_the_repository() -> None:
     assert block("dockerfile") == (ROOT / "deploy/proxy/Dockerfile").read_text()
 
 
-@pytest.mark.long
 def test_without_a_master_key_it_does_not_start_and_says_so(keyless: Keyless) -> None:
     assert keyless.process.wait(BACKSTOP) > 0
     assert "LITELLM_MASTER_KEY" in keyless.log.read_text()

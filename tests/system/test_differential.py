@@ -110,6 +110,7 @@ def test_a_planted_difference_is_told(of_planted: Callable[[Case], Outcome], nam
         assert any(line.startswith(PLANTED[name]) for line in said), said
 
 
+@pytest.mark.long
 def test_a_hang_says_where(of_planted: Callable[[Case], Outcome]) -> None:
     stacks = "\n".join(of_planted(Case("planted_hang", "aiohttp", "asyncio")).with_.stacks)
 

@@ -99,6 +99,7 @@ class TestIssue11546:
 
 
 class TestShutdown:
+    @pytest.mark.long
     async def test_sigterm_delivers_what_was_recorded(self, provider: FakeProvider) -> None:
         provider.script = Script(chunks=None, hang_at=20)
         with OtlpSink() as sink:

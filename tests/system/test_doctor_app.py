@@ -103,6 +103,7 @@ def test_a_late_finally_is_named_with_what_is_in_the_way(doctor: Doctor) -> None
 @pytest.mark.parametrize(
     "arguments", [("shop:wrapped", "--with-package"), ("shop:cured",)], ids=["lent", "its own"]
 )
+@pytest.mark.long
 def test_the_package_makes_it_good(doctor: Doctor, arguments: tuple[str, ...]) -> None:
     said = doctor("--app", *arguments, "--json", *LENIENT)
     found = said.document()
@@ -112,6 +113,7 @@ def test_the_package_makes_it_good(doctor: Doctor, arguments: tuple[str, ...]) -
     assert ours == ("outermost" if arguments == ("shop:cured",) else "missing")
 
 
+@pytest.mark.long
 def test_each_route_that_cannot_be_checked_is_named_with_its_reason(doctor: Doctor) -> None:
     said = doctor("--app", "shop:faulty")
     assert (said.code, said.out, said.err.count("\n")) == (2, "", 1)
@@ -139,10 +141,18 @@ def test_a_route_that_is_named_must_be_checkable(doctor: Doctor) -> None:
     ("app", "why"),
     [
         ("nosuch:app", 'Could not import module "nosuch": name it as uvicorn takes it'),
-        ("shop:nosuch", 'Attribute "nosuch" not found in module "shop": name it as uvicorn'),
-        ("shop", 'Import string "shop" must be in format "<module>:<attribute>"'),
-        ("shop:MESSAGES", "shop:MESSAGES is no ASGI application, but list"),
-        ("shop:unready", "the application does not start: RuntimeError: no database"),
+        *(
+            pytest.param(*one, marks=pytest.mark.long)
+            for one in (
+                (
+                    "shop:nosuch",
+                    'Attribute "nosuch" not found in module "shop": name it',
+                ),
+                ("shop", 'Import string "shop" must be in format "<module>:<attribute>"'),
+                ("shop:MESSAGES", "shop:MESSAGES is no ASGI application, but list"),
+                ("shop:unready", "the application does not start: RuntimeError: no database"),
+            )
+        ),
     ],
 )
 def test_an_application_that_does_not_start_is_one_line(doctor: Doctor, app: str, why: str) -> None:

@@ -157,8 +157,9 @@ def test_application_that_does_not_use_litellm_does_not_load_it(
 
 @pytest.mark.parametrize(
     ("middleware", "signal"),
-    [("on", "asgi_receive"), pytest.param("off", "cancel", marks=pytest.mark.long)],
+    [("on", "asgi_receive"), ("off", "cancel")],
 )
+@pytest.mark.long
 def test_middleware_stands_around_the_application_where_the_setting_asks_for_it(
     tmp_path: Path, sink: OtlpSink, middleware: str, signal: str
 ) -> None:

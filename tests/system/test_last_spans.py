@@ -130,6 +130,7 @@ def test_all_spans_arrive_by(end: str) -> None:
     assert_all_arrived(warm.run(whole(ENDS[end]), env=environment()))
 
 
+@pytest.mark.long
 def test_all_spans_arrive_from_a_process_that_is_no_fork() -> None:
     command = [sys.executable, "-W", "ignore", "-c", whole(ENDS["a short script"])]
     assert_all_arrived(children.run(command, env=environment()))

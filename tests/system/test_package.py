@@ -25,11 +25,14 @@ CONSUMER = Path(__file__).parent / "consumer"
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 SHIPPED = "litellm_cancel_otel/_dashboards/shipped/"
 
-pytestmark = pytest.mark.skipif(
-    any(find_spec(name) is None for name in ("build", "hatchling", "twine"))
-    and os.environ.get("REQUIRE_ALL_TESTS") != "1",
-    reason="build, hatchling or twine is not installed",
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        any(find_spec(name) is None for name in ("build", "hatchling", "twine"))
+        and os.environ.get("REQUIRE_ALL_TESTS") != "1",
+        reason="build, hatchling or twine is not installed",
+    ),
+]
 
 
 class Built(NamedTuple):

@@ -518,7 +518,7 @@ def test_an_installed_exporter_by_its_name_and_never_on_the_callers_thread(plugi
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-@pytest.mark.parametrize("spans", [1, 1_500])
+@pytest.mark.parametrize("spans", [1, pytest.param(1_500, marks=pytest.mark.long)])
 def test_a_dead_collector_does_not_hold_up_the_exit(hole: str, protocol: str, spans: int) -> None:
     ended = child(
         f"""

@@ -68,6 +68,8 @@ PASS_THROUGH = {
     "pass-through": Route("/mine", "pass_through", {"model": "gpt-4o-mini"}),
     "pass-through-anthropic": Route("/anthropic/v1/messages", "pass_through", CLAUDE),
 }
+SHORT = "chat-azure"
+"""The one route that is always tried."""
 DRAINED = Route("/v1/messages", "messages", {"model": "bedrock", "max_tokens": 64})
 EVERY = {**CALLS, **PASS_THROUGH, "messages-bedrock": DRAINED}
 
@@ -202,7 +204,13 @@ def said(span: ReceivedSpan) -> tuple[Any, ...]:
     return tuple(span.attributes.get(name) for name in names)
 
 
-@pytest.fixture(scope="module", params={**CALLS, **PASS_THROUGH}.items(), ids=lambda one: one[0])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(one, id=one[0], marks=() if one[0] == SHORT else pytest.mark.long)
+        for one in {**CALLS, **PASS_THROUGH}.items()
+    ],
+)
 def departures(request: pytest.FixtureRequest, site: Site) -> tuple[Route, list[Departure]]:
     """Clients that left a flowing stream; the first of its kind is not among them.
 
@@ -238,6 +246,7 @@ def test_the_providers_connection_is_closed_at_once(departures: Departures) -> N
 
 
 @pytest.mark.parametrize("name", [*CALLS, *PASS_THROUGH])
+@pytest.mark.long
 def test_before_the_first_chunk_it_is_no_different(site: Site, name: str) -> None:
     route = EVERY[name]
     site.play(Script(chunks=None, hang_at="before_first_chunk"))
@@ -247,6 +256,7 @@ def test_before_the_first_chunk_it_is_no_different(site: Site, name: str) -> Non
     assert statistics.median(one.to_upstream_close for one in gone) < SOON
 
 
+@pytest.mark.long
 def test_messages_of_bedrock_are_read_to_their_end(site: Site) -> None:
     chunks = 50
     site.play(Script(chunks=chunks, interval=0.02))
@@ -267,6 +277,7 @@ def test_messages_of_bedrock_are_read_to_their_end(site: Site) -> None:
 
 @pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
 @pytest.mark.parametrize("name", EVERY)
+@pytest.mark.long
 def test_a_call_that_completes_is_counted_so(site: Site, name: str, stream: bool) -> None:
     route = EVERY[name]
     site.play(Script())
@@ -281,6 +292,7 @@ def test_a_call_that_completes_is_counted_so(site: Site, name: str, stream: bool
 
 
 @pytest.mark.parametrize("name", EVERY)
+@pytest.mark.long
 def test_a_whole_answer_is_completed_for_a_client_that_has_gone(site: Site, name: str) -> None:
     # LiteLLM's default: no cancel_on_disconnect. What it does is what is told.
     route = EVERY[name]
@@ -296,6 +308,7 @@ def test_a_whole_answer_is_completed_for_a_client_that_has_gone(site: Site, name
 
 
 @pytest.mark.parametrize("name", [*CALLS, "messages-bedrock"])
+@pytest.mark.long
 def test_its_tokens_are_counted_as_for_nobody(site: Site, name: str) -> None:
     route = EVERY[name]
     site.play(Script(hang_at="before_headers"))
@@ -317,6 +330,7 @@ def test_its_tokens_are_counted_as_for_nobody(site: Site, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*CALLS, "messages-bedrock"])
+@pytest.mark.long
 def test_with_cancel_on_disconnect_a_whole_answer_is_cancelled(site: Site, name: str) -> None:
     route = EVERY[name]
     site.play(Script(hang_at="before_headers"))
@@ -332,6 +346,7 @@ def test_with_cancel_on_disconnect_a_whole_answer_is_cancelled(site: Site, name:
 
 
 @pytest.mark.parametrize("name", PASS_THROUGH)
+@pytest.mark.long
 def test_pass_through_does_not_know_cancel_on_disconnect(site: Site, name: str) -> None:
     site.play(Script(hang_at="before_headers"))
     spans = len(site.cancelling.sink.spans)
@@ -358,6 +373,7 @@ def ask_dropping(site: Site, deployment: str, *, stream: bool) -> tuple[str, Rec
     ("deployment", "stream"),
     [(DROPS_AT_CONNECT, False), (DROPS_AT_CONNECT, True), (DROPS_IN_BODY, False)],
 )
+@pytest.mark.long
 def test_an_internal_cancel_is_no_disconnect_and_the_fallback_answers(
     site: Site, deployment: str, stream: bool
 ) -> None:
@@ -367,6 +383,7 @@ def test_an_internal_cancel_is_no_disconnect_and_the_fallback_answers(
     assert LAST_WORD in answer
 
 
+@pytest.mark.long
 def test_an_internal_cancel_between_chunks_is_the_error_that_any_other_is(site: Site) -> None:
     # Of no error does LiteLLM fall back once a part of the answer has been sent.
     answer, span = ask_dropping(site, DROPS_IN_BODY, stream=True)
@@ -376,6 +393,7 @@ def test_an_internal_cancel_between_chunks_is_the_error_that_any_other_is(site: 
     assert json.loads(last)["error"]["code"] == "500"
 
 
+@pytest.mark.long
 def test_a_stop_by_signal_delivers_everything(site: Site) -> None:
     proxy = site.cancelling
     site.play(Script())
@@ -391,6 +409,7 @@ def test_a_stop_by_signal_delivers_everything(site: Site) -> None:
 
 
 @pytest.mark.parametrize("which", ["plain", "cancelling"])
+@pytest.mark.long
 def test_nothing_of_ours_went_wrong(site: Site, which: str) -> None:
     proxy: RunningProxy = getattr(site, which)
     assert proxy.count(sc.INTERNAL_ERRORS) == 0

@@ -9,6 +9,8 @@ import pytest
 
 from support import children
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 APPLICATIONS = Path(__file__).parent / "applications"
 PAGE = ROOT / "docs" / "testing.md"
@@ -91,7 +93,6 @@ def test_unknown_way(litellm_app):
 """
 
 
-@pytest.mark.long
 def test_the_pages_examples_pass_and_what_is_late_or_unfit_fails_with_the_reason(
     suite: Suite,
 ) -> None:
@@ -126,7 +127,6 @@ def test_everything_is_put_back():
 """
 
 
-@pytest.mark.long
 def test_a_suite_that_asks_for_nothing_gets_nothing(suite: Suite) -> None:
     assert_passes(suite("-p", "no:anyio", test_bystander=BYSTANDER), 3)
 

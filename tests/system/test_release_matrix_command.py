@@ -12,6 +12,8 @@ from elsewhere.places import ROOT, THIS
 from support import children, warm
 from versions.page import BEGIN, END
 
+pytestmark = pytest.mark.long
+
 COMMAND = (sys.executable, "-m", "tests.versions")
 WARM = f"""
 import os, sys

@@ -10,6 +10,8 @@ import pytest
 
 from support import children
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "src"
 

@@ -12,6 +12,8 @@ from litellm_cancel_otel._contract import semconv as sc
 from litellm_cancel_otel._contract.prometheus import FOREIGN, series
 from support import children
 
+pytestmark = pytest.mark.long
+
 NEVER = {sc.SWALLOWED, sc.STREAMS_STUCK}
 """What does not happen in the demo, which cleans up at once."""
 UNSAID = {name for metric in (*NEVER, *FOREIGN) for name in series(metric)}

@@ -17,6 +17,8 @@ from litellm_cancel_otel._contract import semconv as sc
 from litellm_cancel_otel._contract.prometheus import FOREIGN, family, series
 from litellm_cancel_otel._dashboards.recordings import LOST, STOPPED
 
+pytestmark = pytest.mark.long
+
 FOREIGN_NAMES = {name for metric in FOREIGN for name in series(metric)}
 """Of the SDK and the Collector, neither of which is here to say them; all others must exist."""
 

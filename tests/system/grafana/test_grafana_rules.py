@@ -36,6 +36,7 @@ def test_promtool_takes_the_rules() -> None:
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+@pytest.mark.long
 def test_promtool_passes(path: Path) -> None:
     promtool("test", "rules", path)
 

@@ -5,12 +5,15 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 from grafana_stack import ROOT, Prometheus, free_port, wait_until
 
 from litellm_cancel_otel._contract import semconv as sc
 from litellm_cancel_otel._contract.prometheus import family
 from support import children
+
+pytestmark = pytest.mark.long
 
 APPLICATION = """
 import sys

@@ -262,11 +262,9 @@ def test_prometheus_reads_the_same() -> None:
 
 @pytest.mark.parametrize(
     "where",
-    [
-        "passed",
-        *(pytest.param(one, marks=pytest.mark.long) for one in ("placeholder", "set later")),
-    ],
+    ["passed", "placeholder", "set later"],
 )
+@pytest.mark.long
 def test_two_hundred_opened_and_closed_are_all_let_go(where: str) -> None:
     meters, placeholder = Meters(), _ProxyMeterProvider()
     provider = meters.provider if where == "passed" else placeholder
