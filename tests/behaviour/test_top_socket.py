@@ -134,7 +134,7 @@ def test_two_telemetries_in_one_process_are_told_together(folder: Path) -> None:
     with Telemetry() as first, Telemetry() as second:
         calls = [opened(first), opened(second)]
         wait_until(lambda: folder.exists() and len(list(folder.iterdir())) == 2)
-        assert len(process().streams) == 2
+        wait_until(lambda: answers() and len(process().streams) == 2)
         first.callback.close()
         assert len(process().streams) == 1
         for call in calls:
