@@ -63,6 +63,17 @@ def answers() -> bool:
     return True
 
 
+def listen(folder: Path, count: int = 1) -> bool:
+    """Whether so many sockets are there and listen: a file is there a moment before it does."""
+    if not folder.exists():
+        return False
+    listening = 0
+    for path in folder.iterdir():
+        with socket.socket(socket.AF_UNIX) as probe:
+            listening += probe.connect_ex(str(path)) == 0
+    return listening == count
+
+
 def threads() -> set[str]:
     return {one.name for one in threading.enumerate() if one.name.startswith("litellm-cancel-otel")}
 
@@ -115,8 +126,7 @@ def test_a_process_without_an_open_stream_answers_too(folder: Path) -> None:
 def test_whoever_asks_does_not_wait_for_a_tick(folder: Path, interval: float) -> None:
     with Telemetry(watchdog_interval=interval) as telemetry:
         call = opened(telemetry)
-        wait_until(folder.exists)
-        wait_until(lambda: list(folder.iterdir()))
+        wait_until(lambda: listen(folder))
         assert len(process().streams) == 1
         call.end(Exit.RETURNED)
 
@@ -125,7 +135,7 @@ async def test_a_blocked_loop_can_be_looked_at(folder: Path) -> None:
     with Telemetry() as telemetry:
         call = opened(telemetry)
         assert asyncio.get_running_loop()
-        wait_until(lambda: folder.exists() and list(folder.iterdir()))
+        wait_until(lambda: listen(folder))
         assert len(process().streams) == 1  # read in the loop's own thread, which does nothing else
         call.end(Exit.RETURNED)
 
@@ -133,8 +143,8 @@ async def test_a_blocked_loop_can_be_looked_at(folder: Path) -> None:
 def test_two_telemetries_in_one_process_are_told_together(folder: Path) -> None:
     with Telemetry() as first, Telemetry() as second:
         calls = [opened(first), opened(second)]
-        wait_until(lambda: folder.exists() and len(list(folder.iterdir())) == 2)
-        wait_until(lambda: answers() and len(process().streams) == 2)
+        wait_until(lambda: listen(folder, 2))
+        assert len(process().streams) == 2
         first.callback.close()
         assert len(process().streams) == 1
         for call in calls:
