@@ -4,6 +4,7 @@ import functools
 import logging
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -176,6 +177,31 @@ class TestCoreThatIsMadeLater:
             "the Router's retries: Core.renamed is not there; without it a cancel between two "
             "attempts of the Router's is not told"
         )
+
+    async def test_is_watched_at_once_where_it_is_loaded(
+        self, router: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "later_core.py").write_text("class Core:\n    async def _run(self): ...\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.setitem(sys.modules, "later_core", None)  # so that it is gone behind the test
+        del sys.modules["later_core"]
+        made = router.make_core
+        _seams.load_all()
+
+        with Telemetry():
+            assert hasattr(sys.modules["later_core"].Core._run, "__wrapped__")
+            assert router.make_core is made
+
+
+def test_a_place_that_does_not_load_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "native_core.py").write_text("raise ImportError('no such symbol')")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = attempts.place()
+    monkeypatch.setattr(attempts, "PLACES", (("native_core", "Core", "_run"), *attempts.PLACES))
+
+    assert attempts.place() == found
 
 
 def test_an_object_of_the_hosts_that_cannot_be_looked_at_does_no_harm(

@@ -9,50 +9,22 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
 from typing import Any
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
-import litellm
 import uvicorn
-from fastapi import FastAPI
-from fastapi.responses import StreamingResponse
 
 from litellm_cancel_otel._demo.fakes import (
     FakeProvider,
     Script,
     aclose_litellm_clients,
-    litellm_kwargs,
 )
 from support.children import take_default_signals
 
+from .application import application
+
 BACKSTOP = 60.0
-
-
-def application(provider: FakeProvider) -> FastAPI:
-    """Return the application, as its author wrote it."""
-    app = FastAPI()
-    asked: dict[str, Any] = {
-        **litellm_kwargs("openai", provider.base_url),
-        "messages": [{"role": "user", "content": "hello"}],
-    }
-
-    async def whole() -> str:
-        answer: Any = await litellm.acompletion(**asked)
-        return str(answer.choices[0].message.content)
-
-    async def streamed() -> StreamingResponse:
-        return StreamingResponse(pieces(await litellm.acompletion(**asked, stream=True)))
-
-    async def pieces(stream: Any) -> AsyncIterator[bytes]:
-        async for _ in stream:
-            yield b"piece"
-
-    app.get("/whole")(whole)
-    app.get("/streamed")(streamed)
-    app.get("/left")(streamed)
-    return app
 
 
 async def main() -> None:

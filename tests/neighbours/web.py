@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncIterator
 from typing import Any
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
@@ -18,7 +17,6 @@ import asyncio
 
 import fastapi
 import litellm
-from fastapi.responses import StreamingResponse
 from opentelemetry import trace
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.propagate import inject
@@ -33,11 +31,11 @@ from litellm_cancel_otel._demo.fakes import (
     FakeProvider,
     Script,
     aclose_litellm_clients,
-    litellm_kwargs,
 )
 from support.children import take_default_signals
 from support.forking import in_child
 
+from .application import application
 from .places import changed, ours, places
 from .spans import Spans
 
@@ -91,7 +89,7 @@ def _web_places() -> dict[str, tuple[Any, ...]]:
 
 async def _requests(middleware: str, go: list[Any]) -> dict[str, int]:
     async with FakeProvider() as provider:
-        app = _application(provider)
+        app = application(provider)
         if middleware == "added":
             app.add_middleware(CancellationMiddleware)
         status = {way: await _request(app, provider, way) for way in WAYS}
@@ -101,29 +99,6 @@ async def _requests(middleware: str, go: list[Any]) -> dict[str, int]:
         status["both have left"] = await _request(app, provider, "both have left")
         await aclose_litellm_clients()
     return status
-
-
-def _application(provider: FakeProvider) -> fastapi.FastAPI:
-    app = fastapi.FastAPI()
-    asked: dict[str, Any] = {
-        **litellm_kwargs("openai", provider.base_url),
-        "messages": [{"role": "user", "content": "hello"}],
-    }
-
-    async def whole() -> str:
-        answer: Any = await litellm.acompletion(**asked)
-        return str(answer.choices[0].message.content)
-
-    async def streamed() -> StreamingResponse:
-        return StreamingResponse(pieces(await litellm.acompletion(**asked, stream=True)))
-
-    async def pieces(stream: Any) -> AsyncIterator[bytes]:
-        async for _ in stream:
-            yield b"piece"
-
-    app.get("/whole")(whole)
-    app.get("/streamed")(streamed)
-    return app
 
 
 async def _request(app: fastapi.FastAPI, provider: FakeProvider, way: str) -> int:
