@@ -1,8 +1,9 @@
 """What an application means to go on with is told as before, and left alone by the guard."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from contextvars import Context
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from starlette.responses import Response
 
 from disconnect.asgi import App, Receive, Scope, Send, Served, piece, start
 from litellm_cancel_otel import CancellationMiddleware, unguarded
+from litellm_cancel_otel._calls.request import REQUEST, Request
 from litellm_cancel_otel._calls.unguarded import UNGUARDED
 from litellm_cancel_otel._contract import semconv as sc
 from litellm_cancel_otel._demo.fakes import Exchange, FakeProvider, Script
@@ -311,3 +313,50 @@ async def test_orphan(telemetry: Telemetry, provider: FakeProvider, by: str) -> 
     assert [chunk async for chunk in stream]
     assert telemetry.outcomes() == {"completed": 1}
     assert closed_by_guard(telemetry) == []
+
+
+def in_request(context: Context) -> Request:
+    """Have a context be of a request, as the middleware does."""
+    request = context.run(Request, None, lambda: 0.0)
+    context.run(REQUEST.set, request)
+    return request
+
+
+def block(says: unguarded) -> Iterator[None]:
+    with says:
+        yield
+
+
+def test_block_that_the_collector_leaves() -> None:
+    """It does so in the context of another request, which is in such a block as well."""
+    left, running = Context(), Context()
+    requests = in_request(left), in_request(running)
+    abandoned, goes_on = block(unguarded()), block(unguarded())
+    left.run(next, abandoned)
+    running.run(next, goes_on)
+
+    running.run(abandoned.close)
+
+    assert [request.unguarded for request in requests] == [0, 1]
+    assert running.run(UNGUARDED.get) == 1
+    running.run(goes_on.close)
+    assert [request.unguarded for request in requests] == [0, 0]
+    assert running.run(UNGUARDED.get) == 0
+
+
+def test_object_that_tasks_share() -> None:
+    """Each leaves its own block, in whatever order."""
+    shared = unguarded()
+    first, second = Context(), Context()
+    requests = in_request(first), in_request(second)
+    blocks = block(shared), block(shared)
+    first.run(next, blocks[0])
+    second.run(next, blocks[1])
+
+    first.run(blocks[0].close)
+
+    assert [request.unguarded for request in requests] == [0, 1]
+    assert [one.run(UNGUARDED.get) for one in (first, second)] == [0, 1]
+    second.run(blocks[1].close)
+    assert [request.unguarded for request in requests] == [0, 0]
+    assert second.run(UNGUARDED.get) == 0

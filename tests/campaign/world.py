@@ -7,6 +7,7 @@ import gc
 import logging
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from types import CoroutineType
@@ -132,7 +133,7 @@ class Batch:
             assert plan.fate.play is not None
             playing = asyncio.create_task(plan.fate.play(seat))
             try:
-                self.got[plan.index] = await _got(playing)
+                self.got[plan.index] = await _got(playing, plan)
             finally:
                 playing.cancel()  # it has ended, or has been given up
 
@@ -270,12 +271,17 @@ async def _no_client(wire: Wire, kwargs: dict[str, Any]) -> Any:
     raise LookupError("a call that is played alone has no will")
 
 
-async def _got(task: asyncio.Task[str]) -> str:
+async def _got(task: asyncio.Task[str], plan: Plan) -> str:
     await asyncio.wait([task])
     if task.cancelled():
         return CANCELLED
     exc = task.exception()
-    return task.result() if exc is None else _name(exc)
+    if exc is None:
+        return task.result()
+    got = _name(exc)
+    if got not in plan.fate.expected:  # the books name it alone: here is where it came from
+        print(f"{plan}:", *traceback.format_exception(exc), sep="\n", file=sys.stderr)
+    return got
 
 
 def _name(exc: BaseException) -> str:

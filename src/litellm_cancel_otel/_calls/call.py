@@ -59,6 +59,8 @@ class Call:
     """Another attempt may follow the one that has failed."""
     retriable = False
     """It ended in an error of ours that LiteLLM may answer with another attempt."""
+    retried_as: "Call | None" = None
+    """The call that such an attempt has begun."""
 
     def __init__(
         self, observer: Observer["Call"], description: Description, parent: Context | None
@@ -86,6 +88,14 @@ class Call:
     def has_stream(self) -> bool:
         """Whether it has returned a stream that has not ended."""
         return self.state is State.STREAMING or self.state is State.CLOSING
+
+    @property
+    def latest(self) -> "Call":
+        """The call itself, or the last that a retry has begun after its end."""
+        call = self
+        while call.retried_as is not None:
+            call = call.retried_as
+        return call
 
     def facts(self) -> CallFacts:
         """Return what the call is, as far as it is known by now."""

@@ -1,10 +1,11 @@
 """How an application says that it goes on although its client has gone."""
 
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Final
 
-from .request import REQUEST
+from .._asyncio.context_variables import put_back
+from .request import REQUEST, Request
 
 UNGUARDED: Final[ContextVar[int]] = ContextVar("litellm_cancel_otel_unguarded", default=0)
 """In how many such blocks the running code is."""
@@ -19,9 +20,13 @@ class unguarded:
     call, ``metadata={"litellm_cancel_guard": False}`` says the same.
     """
 
+    def __init__(self) -> None:
+        self._entered: list[tuple[Request | None, Token[int]]] = []
+        """The blocks that are not left yet, and in which request; tasks may share an object."""
+
     def __enter__(self) -> None:
-        UNGUARDED.set(UNGUARDED.get() + 1)
         request = REQUEST.get()
+        self._entered.append((request, UNGUARDED.set(UNGUARDED.get() + 1)))
         if request is not None:
             request.unguarded += 1
 
@@ -31,10 +36,19 @@ class unguarded:
         exc: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        UNGUARDED.set(UNGUARDED.get() - 1)
-        request = REQUEST.get()
+        request = self._leave()
         if request is not None:
             request.unguarded -= 1
+
+    def _leave(self) -> Request | None:
+        """Leave the running context's last block; return the request that it was entered in."""
+        for at in reversed(range(len(self._entered))):
+            request, token = self._entered[at]
+            if put_back(UNGUARDED, token):
+                del self._entered[at]
+                return request
+        # The collector ends a generator in whatever context is running: that one stays as it is.
+        return self._entered.pop()[0]
 
     async def __aenter__(self) -> None:
         self.__enter__()

@@ -4,11 +4,11 @@ import asyncio
 import errno
 import sys
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
 from typing import Any, Final
 
+from .._asyncio.context_variables import put_back
 from .._asyncio.generators import follow_generators
 from .._asyncio.tasks import running_task
 from .._asyncio.throw_hook import ThrowHook
@@ -59,8 +59,7 @@ class CancellationMiddleware:
         try:
             await self.app(scope, receive, _exporting(send))
         finally:
-            with suppress(ValueError):  # closed in another context than it began in
-                _EXPORTS.reset(token)
+            put_back(_EXPORTS, token)
 
     async def _run(self, tracker: Tracker, scope: Scope, receive: Receive, send: Send) -> None:
         task = running_task()
@@ -90,8 +89,7 @@ class CancellationMiddleware:
         finally:
             if not taken_back:
                 request.take_back()
-            with suppress(ValueError):  # closed in another context than it began in
-                REQUEST.reset(token)
+            put_back(REQUEST, token)
             request.over()
             listener.close()
             if guard is not None and sys.exc_info()[0] is not GeneratorExit:

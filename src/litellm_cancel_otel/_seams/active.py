@@ -1,8 +1,7 @@
 """Who listens behind the seams, and which call the running code belongs to."""
 
-from contextlib import suppress
-from contextvars import ContextVar, Token
-from typing import Final, TypeVar
+from contextvars import ContextVar
+from typing import Final
 
 from .._asyncio.tasks import running_task
 from .._calls.call import Call
@@ -53,18 +52,3 @@ def asking_call() -> Call | None:
     if call is None or call.ended or call.driving.task is not running_task():
         return None
     return call
-
-
-T = TypeVar("T")
-
-
-def reset(token: Token[Call | None]) -> None:
-    """Put the current call back as it was."""
-    reset_in(CURRENT, token)
-
-
-def reset_in(variable: ContextVar[T], token: Token[T]) -> None:
-    """Put a variable back as it was."""
-    # A coroutine that the garbage collector closes may run in another context than it began in.
-    with suppress(ValueError):
-        variable.reset(token)

@@ -11,12 +11,13 @@ from inspect import iscoroutinefunction
 from threading import Lock
 from typing import Any, Final
 
+from .._asyncio.context_variables import put_back
 from .._asyncio.tasks import baseline_of, running_task
 from .._asyncio.throw_hook import ThrowHook
 from .._calls.description import Description
 from .._contract.log import warn
 from .._tracking.tracker import Tracker
-from .active import ACTIVE, reset_in
+from .active import ACTIVE
 from .patching import SeamMissing, Undo, replace
 
 _IN_PYTHON: Final = "async_function_with_retries"
@@ -121,7 +122,7 @@ def _watch() -> Undo:
             attempts.cancelled(exc)
             raise
         finally:
-            reset_in(ATTEMPTS, token)
+            put_back(ATTEMPTS, token)
 
     return replace(owner, name, watched)
 

@@ -14,11 +14,12 @@ from typing import Any
 
 from litellm import ModelResponse
 
+from .._asyncio.context_variables import put_back
 from .._asyncio.throw_hook import ThrowHook
 from .._calls.call import Call
 from .._contract.records import Exit
 from . import whose
-from .active import ACTIVE, CURRENT, call_in_progress, reset
+from .active import ACTIVE, CURRENT, call_in_progress
 from .attempts import ATTEMPTS, attempt_begins, attempt_fails
 from .entry_points import EntryPoint, is_decorated
 from .exchange import (
@@ -82,15 +83,12 @@ def _watched(original: Original, operation: Operation) -> Watched:
         try:
             result = await ThrowHook(original(*args, **kwargs), call.thrown)
         except BaseException as exc:  # the host's: noted, and the same object raised again
-            _failed(exc)
+            _failed(call.latest, exc)
             raise
-        else:
-            # Not the call that began here: a retry may have begun another since.
-            made = CURRENT.get()
         finally:
-            reset(token)
+            put_back(CURRENT, token)
         # Outside of the call's context: a stream's followers keep a copy of what they begin in.
-        return result if made is None else _returned(made, result)
+        return _returned(call.latest, result)
 
     return watched
 
@@ -132,10 +130,9 @@ def _begin(operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) 
         return None
 
 
-def _failed(exc: BaseException) -> None:
-    # Not the call that began here: a retry may have begun another since.
-    call = CURRENT.get()
-    if call is None or call.ended:
+def _failed(call: Call, exc: BaseException) -> None:
+    # Not the current call: the collector closes a coroutine in whatever context is running.
+    if call.ended:
         return
     if isinstance(exc, GeneratorExit):
         call.dropped()  # the collector may be what closes it
@@ -190,9 +187,10 @@ def _attempted(operation: Operation, args: tuple[Any, ...], kwargs: dict[str, An
     if call is None or ACTIVE.tracker is None:
         return None
     if call.ended and call.retriable:
-        call = _begin(operation, args, kwargs)
+        ended, call = call, _begin(operation, args, kwargs)
         if call is not None:
             call.may_retry = True
+            ended.retried_as = call
         CURRENT.set(call)
     elif call_in_progress() is None:
         return None

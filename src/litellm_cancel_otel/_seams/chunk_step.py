@@ -8,12 +8,13 @@ from inspect import CORO_CREATED, getcoroutinestate
 from types import CoroutineType, TracebackType
 from typing import Any
 
+from .._asyncio.context_variables import put_back
 from .._asyncio.tasks import running_task
 from .._asyncio.throw_hook import Awaitable, thrown_instance
 from .._calls.call import Call
 from .._calls.progress import BEGINS
 from .._contract.records import Action, Exit
-from .active import CURRENT, reset
+from .active import CURRENT
 from .attempts import attempt_fails
 from .facts import is_last
 
@@ -268,7 +269,7 @@ class FirstStep(ChunkStep):
                 peek(self.call, stop.value)
             raise
         finally:
-            reset(token)
+            put_back(CURRENT, token)
             self._first()
 
     def throw(self, typ: Any, val: Any = None, tb: TracebackType | None = None) -> Any:
@@ -278,7 +279,7 @@ class FirstStep(ChunkStep):
             return super().throw(typ, val, tb)
         finally:
             del typ, val, tb
-            reset(token)
+            put_back(CURRENT, token)
             self._first()
 
     def _first(self) -> None:
