@@ -79,7 +79,7 @@ class TestPlain:
         recording = Recording()
         for end in ("one", "two"):
             facts = replace(FACTS, model=FORGED + end)
-            recording.recorder.record(replace(ENDING, facts=facts), None)
+            recording.recorder.record(ENDING._replace(facts=facts), None)
 
         ((point),) = recording.points(sc.CALLS)
         assert (point.attributes[sc.REQUEST_MODEL], point.value) == (plain(FORGED), 2)
@@ -144,7 +144,7 @@ class TestCall:
 
 def test_name_of_an_error() -> None:
     recording = Recording()
-    recording.recorder.record(replace(ENDING, verdict=INTERNAL, error_type=FORGED), None)
+    recording.recorder.record(ENDING._replace(verdict=INTERNAL, error_type=FORGED), None)
 
     (span,) = recording.spans
     assert (span.attributes or {})[sc.ERROR_TYPE] == plain(FORGED)
@@ -176,13 +176,13 @@ class TestPlaces:
     @pytest.mark.parametrize("outcome", [Outcome.COMPLETED, Outcome.CANCELLED])
     def test_call_that_was_answered_or_waited_for_takes_one(self, outcome: Outcome) -> None:
         recording = Recording()
-        recording.recorder.record(replace(ENDING, verdict=replace(INTERNAL, outcome=outcome)), None)
+        recording.recorder.record(ENDING._replace(verdict=INTERNAL._replace(outcome=outcome)), None)
 
         assert counted(recording, sc.REQUEST_MODEL) == {"gpt-4o": 1}
 
     def test_stream_that_fails_after_a_chunk_takes_one(self) -> None:
         recording = Recording()
-        recording.recorder.record(replace(ending(Outcome.ERROR, model="one"), chunks=1), None)
+        recording.recorder.record(ending(Outcome.ERROR, model="one")._replace(chunks=1), None)
 
         assert counted(recording, sc.REQUEST_MODEL) == {"one": 1}
 
@@ -220,7 +220,7 @@ class TestPlaces:
         recording = Recording()
         for number in range(MAX_PROVIDERS + 2):
             facts = replace(FACTS, provider=f"provider-{number}")
-            recording.recorder.record(replace(ENDING, verdict=INTERNAL, facts=facts), None)
+            recording.recorder.record(ENDING._replace(verdict=INTERNAL, facts=facts), None)
 
         points = recording.points(sc.CANCELLATIONS)
         types = {point.attributes[sc.CANCELLATION_TYPE] for point in points}

@@ -5,7 +5,6 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -29,8 +28,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning"),
 ]
 
-OPEN = replace(ENDING, times=replace(TIMES, upstream_closed=None), upstream_open=True)
-WASTED = replace(ENDING, verdict=Verdict(Outcome.COMPLETED), undelivered=3, wasted=0.5)
+OPEN = ENDING._replace(times=TIMES._replace(upstream_closed=None), upstream_open=True)
+WASTED = ENDING._replace(verdict=Verdict(Outcome.COMPLETED), undelivered=3, wasted=0.5)
 
 
 def told(telemetry: Telemetry) -> dict[str, int]:

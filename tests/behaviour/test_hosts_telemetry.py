@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -62,7 +61,7 @@ def recorder(at: str) -> tuple[Recorder, Faults]:
     return Recorder(Spans(tracers, "1", faults), instruments, "cancelled", lambda: 20.0), faults
 
 
-OPEN = replace(ENDING, times=replace(TIMES, upstream_closed=None), upstream_open=True)
+OPEN = ENDING._replace(times=TIMES._replace(upstream_closed=None), upstream_open=True)
 
 
 class TestSpans:
@@ -105,11 +104,11 @@ class TestSpans:
             return span
 
         monkeypatch.setattr(recording.recorder._spans._tracer, "start_span", broken)
-        internal = replace(ENDING.verdict, external=False)
+        internal = ENDING.verdict._replace(external=False)
         stuck = Stuck(Reason.NO_CHUNK, since=0.0, found=61.0)
 
         recording.recorder.stuck(FACTS, TIMES, 3, stuck, Context())
-        recording.recorder.record(replace(ENDING, verdict=internal), None)
+        recording.recorder.record(ENDING._replace(verdict=internal), None)
 
         assert recording.points(sc.CALLS)
         if method != "get_span_context":  # without it there is no exemplar, and no measurement

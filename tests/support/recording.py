@@ -1,6 +1,5 @@
 """A recorder whose exporters are in memory and whose clock stands still, and an ending for it."""
 
-from dataclasses import replace
 from typing import Any, Literal
 
 from opentelemetry.sdk.metrics import AlwaysOnExemplarFilter, MeterProvider
@@ -44,7 +43,7 @@ EXTERNAL = Verdict(
     signal=Signal.CANCEL,
     ended_by=EndedBy.EXCEPTION,
 )
-INTERNAL = replace(EXTERNAL, external=False, source=Source.PROVIDER)
+INTERNAL = EXTERNAL._replace(external=False, source=Source.PROVIDER)
 TIMES = Times(
     10.0, 14.0, first_chunk=11.0, cancelled=13.0, cancel_delivered=13.25, upstream_closed=13.5
 )

@@ -28,5 +28,5 @@ def note_scope_expired(scope: object) -> None:
 
 def scope_expired(message: str | None) -> bool:
     """Return whether a cancel's message names such a scope: from anyio 4.0 on it says by which."""
-    named = _BY_SCOPE.match(message or "")
+    named = None if message is None else _BY_SCOPE.match(message)
     return named is not None and int(named[1], 16) in _expired_scopes

@@ -110,11 +110,11 @@ def ending_of(
 
 def _deadline_expired(call: Record) -> bool:
     """Return whether a deadline of the call's driver, or of the running task, has expired."""
-    thrown = call.signs.thrown
+    thrown, driver, running = call.signs.thrown, call.driving.task, running_task()
     return (
-        deadline_expired(call.driving.task, since=call.start)
-        or deadline_expired(running_task(), since=call.start)
-        or scope_expired(None if thrown is None else thrown.message)
+        deadline_expired(driver, since=call.start)
+        or (running is not driver and deadline_expired(running, since=call.start))
+        or (thrown is not None and scope_expired(thrown.message))
     )
 
 

@@ -29,7 +29,7 @@ def told_to_end() -> bool:
     return getattr(getattr(handler, "__self__", None), "should_exit", False) is True
 
 
-_getsignal: Final = getattr(signal.getsignal, "__wrapped__", signal.getsignal)
+_getsignal: Final = getattr(getattr(signal, "_signal", signal), "getsignal", signal.getsignal)
 """Without the look-up of a name for the handler, which takes 20 times as long."""
 
 _alive: Final[WeakSet[Ending]] = WeakSet()

@@ -72,8 +72,7 @@ class Exit(StrEnum):
     """Nobody refers to the call or stream any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """What was seen of one call's end; everything that the verdict rests on."""
 
     exit: Exit
@@ -102,8 +101,7 @@ class Evidence:
     """An attempt had failed, and the next one had not begun."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What a call's end means; the cancel's attributes are None where it was none."""
 
     outcome: Outcome
@@ -159,8 +157,7 @@ class CallFacts:
 _WORDS: Final = ("provider", "model", "call_id", "response_model", "server_address")
 
 
-@dataclass(frozen=True, slots=True)
-class Times:
+class Times(NamedTuple):
     """When what happened, in seconds of one monotonic clock; None for what did not."""
 
     start: float
@@ -173,8 +170,7 @@ class Times:
     upstream_closed: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(NamedTuple):
     """One call's end, complete: what the recorder turns into a span and measurements."""
 
     facts: CallFacts

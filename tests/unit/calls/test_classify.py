@@ -1,7 +1,5 @@
 """The verdict: a table, row by row, and what holds for any evidence at all."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,94 +25,94 @@ INTERNAL = Evidence(Exit.CANCELLED, cancelled_within=True)
 CANCELS = {
     "cancel": (CANCELLED, True, "task_cancel", "request", "cancel", "exception"),
     "cancel told twice": (
-        replace(CANCELLED, cancelling_rise=2),
+        CANCELLED._replace(cancelling_rise=2),
         *(True, "task_cancel", "request", "cancel", "exception"),
     ),
     "cancel of a stream": (
-        replace(CANCELLED, chunks=3),
+        CANCELLED._replace(chunks=3),
         *(True, "task_cancel", "streaming", "cancel", "exception"),
     ),
     "cancel while it closes": (
-        replace(CANCELLED, chunks=3, closing=True),
+        CANCELLED._replace(chunks=3, closing=True),
         *(True, "task_cancel", "closing", "cancel", "exception"),
     ),
     "deadline": (
-        replace(CANCELLED, deadline=True),
+        CANCELLED._replace(deadline=True),
         *(True, "deadline", "request", "cancel", "exception"),
     ),
     "shutdown": (
-        replace(CANCELLED, shutdown=True),
+        CANCELLED._replace(shutdown=True),
         *(True, "shutdown", "request", "cancel", "exception"),
     ),
     "shutdown after a deadline": (
-        replace(CANCELLED, shutdown=True, deadline=True),
+        CANCELLED._replace(shutdown=True, deadline=True),
         *(True, "shutdown", "request", "cancel", "exception"),
     ),
     "client gone": (
-        replace(CANCELLED, chunks=1, disconnect=Signal.ASGI_RECEIVE),
+        CANCELLED._replace(chunks=1, disconnect=Signal.ASGI_RECEIVE),
         *(True, "client_disconnect", "streaming", "asgi_receive", "exception"),
     ),
     "client gone and a deadline": (
-        replace(CANCELLED, disconnect=Signal.ASGI_SEND, deadline=True),
+        CANCELLED._replace(disconnect=Signal.ASGI_SEND, deadline=True),
         *(True, "client_disconnect", "request", "asgi_send", "exception"),
     ),
     "aclose": (CLOSED, True, "aclose", "request", "aclose", "aclose"),
     "aclose of a stream": (
-        replace(CLOSED, chunks=1, closing=True),
+        CLOSED._replace(chunks=1, closing=True),
         *(True, "aclose", "streaming", "aclose", "aclose"),
     ),
     "aclose on a disconnect": (
-        replace(CLOSED, chunks=1, disconnect=Signal.ASGI_SEND),
+        CLOSED._replace(chunks=1, disconnect=Signal.ASGI_SEND),
         *(True, "client_disconnect", "streaming", "asgi_send", "aclose"),
     ),
     "closed by the guard": (
-        replace(CLOSED, chunks=1, by_guard=True, driver_done=True),
+        CLOSED._replace(chunks=1, by_guard=True, driver_done=True),
         *(True, "abandoned", "streaming", "task_done", "guard"),
     ),
     "closed by the guard on a disconnect": (
-        replace(CLOSED, chunks=1, by_guard=True, disconnect=Signal.ASGI_RECEIVE),
+        CLOSED._replace(chunks=1, by_guard=True, disconnect=Signal.ASGI_RECEIVE),
         *(True, "client_disconnect", "streaming", "asgi_receive", "guard"),
     ),
     "dropped": (DROPPED, True, "abandoned", "request", "gc", "gc"),
     "dropped by a task that is done": (
-        replace(DROPPED, chunks=1, driver_done=True),
+        DROPPED._replace(chunks=1, driver_done=True),
         *(True, "abandoned", "streaming", "task_done", "gc"),
     ),
     "dropped on a disconnect": (
-        replace(DROPPED, chunks=1, disconnect=Signal.ASGI_SEND),
+        DROPPED._replace(chunks=1, disconnect=Signal.ASGI_SEND),
         *(True, "client_disconnect", "streaming", "asgi_send", "gc"),
     ),
     "dropped as its driver unwinds from a cancel": (
-        replace(DROPPED, chunks=1, cancelling_rise=1),
+        DROPPED._replace(chunks=1, cancelling_rise=1),
         *(True, "task_cancel", "streaming", "cancel", "exception"),
     ),
     "dropped after its driver was done with a cancel": (
-        replace(DROPPED, chunks=1, cancelling_rise=1, driver_done=True),
+        DROPPED._replace(chunks=1, cancelling_rise=1, driver_done=True),
         *(True, "abandoned", "streaming", "task_done", "gc"),
     ),
     "aclose as its driver unwinds from a cancel": (
-        replace(CLOSED, chunks=1, cancelling_rise=1),
+        CLOSED._replace(chunks=1, cancelling_rise=1),
         *(True, "task_cancel", "streaming", "cancel", "aclose"),
     ),
     "aclose after its driver was done with a cancel": (
-        replace(CLOSED, chunks=1, cancelling_rise=1, driver_done=True),
+        CLOSED._replace(chunks=1, cancelling_rise=1, driver_done=True),
         *(True, "aclose", "streaming", "task_done", "aclose"),
     ),
     "closed by the guard, whose own task was told to stop": (
-        replace(CLOSED, chunks=1, cancelling_rise=1, by_guard=True),
+        CLOSED._replace(chunks=1, cancelling_rise=1, by_guard=True),
         *(True, "abandoned", "streaming", "aclose", "guard"),
     ),
     "internal": (INTERNAL, False, "provider", "request", "cancel", "exception"),
     "internal in a stream": (
-        replace(INTERNAL, chunks=1),
+        INTERNAL._replace(chunks=1),
         *(False, "provider", "streaming", "cancel", "exception"),
     ),
     "internal behind another error": (
-        replace(RAISED, cancelled_within=True),
+        RAISED._replace(cancelled_within=True),
         *(False, "provider", "request", "cancel", "exception"),
     ),
     "internal, with an older cancel taken back": (
-        replace(INTERNAL, cancelling_rise=-1),
+        INTERNAL._replace(cancelling_rise=-1),
         *(False, "provider", "request", "cancel", "exception"),
     ),
 }
@@ -123,19 +121,19 @@ ENDS = {
     "result": (RETURNED, Verdict(Outcome.COMPLETED)),
     "error": (RAISED, Verdict(Outcome.ERROR)),
     "told to stop too late to be thrown in": (
-        replace(RETURNED, cancelling_rise=1),
+        RETURNED._replace(cancelling_rise=1),
         Verdict(Outcome.COMPLETED),
     ),
     "result in spite of a cancel": (
-        replace(RETURNED, cancelling_rise=1, delivered=True),
+        RETURNED._replace(cancelling_rise=1, delivered=True),
         Verdict(Outcome.COMPLETED, swallowed=True),
     ),
     "error in spite of a cancel": (
-        replace(RAISED, cancelling_rise=1, delivered=True, cancelled_within=True),
+        RAISED._replace(cancelling_rise=1, delivered=True, cancelled_within=True),
         Verdict(Outcome.ERROR, swallowed=True),
     ),
     "a cancel that was taken back": (
-        replace(RETURNED, delivered=True),
+        RETURNED._replace(delivered=True),
         Verdict(Outcome.COMPLETED),
     ),
 }
@@ -173,6 +171,8 @@ anything = st.builds(
     disconnect=st.none() | st.sampled_from(Signal),
     driver_done=st.booleans(),
     by_guard=st.booleans(),
+    whole=st.just(False),
+    backoff=st.booleans(),
 )
 
 
@@ -218,11 +218,11 @@ def test_swallowed_is_a_cancel_that_was_thrown_in_and_did_not_come_out(seen: Evi
 
 @given(anything)
 def test_what_returned_never_was_cancelled_by_its_caller(seen: Evidence) -> None:
-    verdict = classify(replace(seen, exit=Exit.RETURNED, cancelled_within=False))
+    verdict = classify(seen._replace(exit=Exit.RETURNED, cancelled_within=False))
 
     assert verdict.outcome is Outcome.COMPLETED
 
 
 @given(anything)
 def test_is_pure(seen: Evidence) -> None:
-    assert classify(seen) == classify(replace(seen))
+    assert classify(seen) == classify(seen._replace())

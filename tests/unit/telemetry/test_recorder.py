@@ -72,7 +72,7 @@ def test_span_of_an_external_cancel(clock: None) -> None:
 
 def test_span_of_an_internal_cancel(clock: None) -> None:
     recording = Recording()
-    recording.recorder.record(replace(ENDING, verdict=INTERNAL), None)
+    recording.recorder.record(ENDING._replace(verdict=INTERNAL), None)
 
     (span,) = recording.spans
 
@@ -84,7 +84,7 @@ def test_span_of_an_internal_cancel(clock: None) -> None:
 @pytest.mark.parametrize("outcome", [Outcome.COMPLETED, Outcome.ERROR])
 def test_what_was_no_cancel_has_no_span(outcome: Outcome) -> None:
     recording = Recording()
-    recording.recorder.record(replace(ENDING, verdict=Verdict(outcome)), None)
+    recording.recorder.record(ENDING._replace(verdict=Verdict(outcome)), None)
 
     assert recording.spans == ()
     ((point),) = recording.points(sc.CALLS)
@@ -93,7 +93,7 @@ def test_what_was_no_cancel_has_no_span(outcome: Outcome) -> None:
 
 def test_error_has_a_span_where_all_have(clock: None) -> None:
     recording = Recording("all")
-    ending = replace(ENDING, verdict=Verdict(Outcome.ERROR), error_type="RateLimitError")
+    ending = ENDING._replace(verdict=Verdict(Outcome.ERROR), error_type="RateLimitError")
     recording.recorder.record(ending, None)
 
     (span,) = recording.spans
@@ -140,8 +140,8 @@ def test_exemplars_carry_the_spans_trace() -> None:
 
 def test_late_close_is_on_the_span_and_in_the_metric(clock: None) -> None:
     recording = Recording()
-    times = replace(TIMES, upstream_closed=None)
-    late = recording.recorder.record(replace(ENDING, times=times, upstream_open=True), None)
+    times = TIMES._replace(upstream_closed=None)
+    late = recording.recorder.record(ENDING._replace(times=times, upstream_open=True), None)
     assert late is not None
     assert not list(recording.spans)
 
@@ -158,7 +158,7 @@ def test_late_close_keeps_the_times_of_one_clock(monkeypatch: pytest.MonkeyPatch
     """The wall clock may be set while a span waits: its end must not move before its events."""
     recording = Recording()
     monkeypatch.setattr(time, "time_ns", lambda: NOW_NS)
-    late = recording.recorder.record(replace(ENDING, upstream_open=True), None)
+    late = recording.recorder.record(ENDING._replace(upstream_open=True), None)
     assert late is not None
 
     monkeypatch.setattr(time, "time_ns", lambda: NOW_NS - 3_600_000_000_000)
@@ -170,8 +170,8 @@ def test_late_close_keeps_the_times_of_one_clock(monkeypatch: pytest.MonkeyPatch
 
 def test_span_that_is_given_up_says_nothing_of_a_close(clock: None) -> None:
     recording = Recording()
-    times = replace(TIMES, upstream_closed=None)
-    late = recording.recorder.record(replace(ENDING, times=times, upstream_open=True), None)
+    times = TIMES._replace(upstream_closed=None)
+    late = recording.recorder.record(ENDING._replace(times=times, upstream_open=True), None)
     assert late is not None
 
     late.give_up()
@@ -184,7 +184,7 @@ def test_span_that_is_given_up_says_nothing_of_a_close(clock: None) -> None:
 
 def test_flush_gives_up_what_waits() -> None:
     recording = Recording()
-    recording.recorder.record(replace(ENDING, upstream_open=True), None)
+    recording.recorder.record(ENDING._replace(upstream_open=True), None)
 
     recording.recorder.flush()
 
@@ -203,7 +203,7 @@ def test_parent_is_the_callers_context() -> None:
 def test_swallowed_cancel_is_counted() -> None:
     recording = Recording()
     swallowed = Verdict(Outcome.COMPLETED, swallowed=True)
-    recording.recorder.record(replace(ENDING, verdict=swallowed), None)
+    recording.recorder.record(ENDING._replace(verdict=swallowed), None)
 
     (point,) = recording.points(sc.SWALLOWED)
 
@@ -256,7 +256,7 @@ def test_every_instrument_is_of_the_contract() -> None:
 def test_events_stand_in_the_order_of_their_times() -> None:
     recording = Recording()
     stuck = Stuck(Reason.NO_CHUNK, since=11.0, found=12.0)
-    ending = replace(ENDING, stuck=(stuck,), actions=(("checkpoint", 11.5), ("checkpoint", 13.1)))
+    ending = ENDING._replace(stuck=(stuck,), actions=(("checkpoint", 11.5), ("checkpoint", 13.1)))
     recording.recorder.record(ending, None)
     (span,) = recording.spans
     names = [event.name.rpartition(".")[2] for event in span.events]

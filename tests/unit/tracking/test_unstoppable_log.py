@@ -1,7 +1,5 @@
 """What no cancel can stop is told once for each provider and operation, and never without end."""
 
-from dataclasses import replace
-
 import pytest
 
 from litellm_cancel_otel._contract.records import CallFacts, Outcome
@@ -16,7 +14,7 @@ def of(provider: str, operation: str = "image_generation") -> CallFacts:
 def test_each_pair_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     log = UnstoppableLog()
     for facts in (of("gemini"), of("gemini"), of("recraft"), of("gemini", "speech")):
-        log.tell(replace(ENDING, facts=facts))
+        log.tell(ENDING._replace(facts=facts))
 
     assert len(caplog.messages) == 3
     assert "provider gcp.gemini, operation image_generation" in caplog.messages[0]
@@ -25,13 +23,13 @@ def test_each_pair_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
 def test_no_more_pairs_are_told_than_there_may_be(caplog: pytest.LogCaptureFixture) -> None:
     log = UnstoppableLog()
     for number in range(_MOST + 5):
-        log.tell(replace(ENDING, facts=of(f"made-up-{number}")))
+        log.tell(ENDING._replace(facts=of(f"made-up-{number}")))
 
     assert len(caplog.messages) == _MOST
 
 
 def test_what_was_not_cancelled_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
-    verdict = replace(ENDING.verdict, outcome=Outcome.ERROR)
-    UnstoppableLog().tell(replace(ENDING, facts=of("gemini"), verdict=verdict))
+    verdict = ENDING.verdict._replace(outcome=Outcome.ERROR)
+    UnstoppableLog().tell(ENDING._replace(facts=of("gemini"), verdict=verdict))
 
     assert not caplog.messages
