@@ -7,7 +7,10 @@ import asyncio
 import gc
 from statistics import median
 
+import litellm
 import pytest
+from benchmarks.counting import Counting
+from benchmarks.growth import Provider, cancelled, reading
 from benchmarks.sides import Side, running
 from benchmarks.work import bytes_without_network, cost_of_call, cost_of_chunk, open_and_close
 
@@ -26,6 +29,9 @@ CHUNK = 92
 
 CALL = 1_500
 """Bytecodes of a call that completes, beside what an empty callback of LiteLLM's costs."""
+
+CANCEL = 2_600
+"""Bytecodes in the event loop of a stream that is cancelled, one of many at once."""
 
 STREAM = 1_536
 """Bytes of a stream that is open, with the watchdog, but for those of its HTTP response."""
@@ -48,6 +54,20 @@ async def test_call(provider: FakeProvider) -> None:
             costs[side] = median([(await cost_of_call()).bytecodes for _ in range(5)])
 
     assert 0 < costs[Side.WATCHED] - costs[Side.EMPTY] <= CALL
+
+
+async def test_cancel(monkeypatch: pytest.MonkeyPatch) -> None:
+    growth = [{"provider": "growth", "custom_handler": Provider()}]
+    monkeypatch.setattr(litellm, "custom_provider_map", growth)
+    counted = []
+    with running(Side.WATCHED, counted=True):
+        for _ in range(3):  # Python 3.12 counts no bytecode the first time
+            readers = await reading(20)
+            with Counting() as counting:
+                await cancelled(readers)
+            counted.append(counting.cost.own / 20)
+
+    assert 0 < counted[-1] <= CANCEL, counted
 
 
 async def test_open_stream(provider: FakeProvider) -> None:
