@@ -91,6 +91,8 @@ def _watched_stream(cls: Any) -> Any:
     base = next(parent for parent in cls.__mro__ if parent.__name__ == "AsyncByteStream")
 
     class WatchedByteStream(base):  # type: ignore[misc, valid-type]
+        __slots__ = ("_connection", "_inner")
+
         def __init__(self, inner: Any, connection: "_Connection") -> None:
             self._inner = inner
             self._connection = connection
