@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import platform
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
+from pathlib import Path
 
 import litellm
 
@@ -44,7 +46,12 @@ class Campaign:
 
     def run(self, first: int, calls: int) -> None:
         """Play that many calls, or stop at too many imbalances."""
-        with Ears() as ears, Telemetry(orphan_grace=0.05) as telemetry:
+        # A socket of its own: who looks for the user's sockets with ``top`` would open one here.
+        with (
+            Ears() as ears,
+            tempfile.TemporaryDirectory() as folder,
+            Telemetry(orphan_grace=0.05, top_socket=str(Path(folder) / "top")) as telemetry,
+        ):
             litellm.callbacks = [telemetry.callback]
             world = World(telemetry, ears)
             self._warm(world)
