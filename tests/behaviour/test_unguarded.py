@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from disconnect.asgi import App, Receive, Scope, Send, Served, piece, start
 from litellm_cancel_otel import CancellationMiddleware, unguarded
+from litellm_cancel_otel._calls import unguarded as unguarded_module
 from litellm_cancel_otel._calls.request import REQUEST, Request
 from litellm_cancel_otel._calls.unguarded import UNGUARDED
 from litellm_cancel_otel._contract import semconv as sc
@@ -360,3 +361,26 @@ def test_object_that_tasks_share() -> None:
     second.run(blocks[1].close)
     assert [request.unguarded for request in requests] == [0, 0]
     assert second.run(UNGUARDED.get) == 0
+
+
+def test_object_that_threads_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One leaves its block in the midst of another's leaving."""
+    shared = unguarded()
+    first, second = Context(), Context()
+    requests = in_request(first), in_request(second)
+    blocks = [block(shared), block(shared)]
+    first.run(next, blocks[0])
+    second.run(next, blocks[1])
+    put_back = unguarded_module.put_back
+
+    def in_between(variable: Any, token: Any) -> bool:
+        was_put_back = put_back(variable, token)
+        monkeypatch.undo()
+        first.run(blocks[0].close)
+        return was_put_back
+
+    monkeypatch.setattr(unguarded_module, "put_back", in_between)
+    second.run(blocks[1].close)
+
+    assert [request.unguarded for request in requests] == [0, 0]
+    assert [one.run(UNGUARDED.get) for one in (first, second)] == [0, 0]

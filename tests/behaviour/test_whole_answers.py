@@ -145,6 +145,7 @@ def chunk(*choices: tuple[int, str | None]) -> Any:
     )
 
 
+NO_INDEX = SimpleNamespace(choices=[SimpleNamespace(finish_reason="stop")])
 USAGE = SimpleNamespace(choices=[], usage=SimpleNamespace(completion_tokens=2))
 
 
@@ -155,6 +156,7 @@ USAGE = SimpleNamespace(choices=[], usage=SimpleNamespace(completion_tokens=2))
         ([chunk((0, None))], False),
         ([chunk((0, None)), chunk((0, "stop"))], True),
         ([chunk((0, "stop")), USAGE], True),
+        ([chunk((0, None)), NO_INDEX], True),
         ([chunk((0, None)), chunk((1, None)), chunk((0, "stop"))], False),
         ([chunk((0, "stop")), chunk((1, "stop"))], True),
         ([chunk((0, "stop"), (1, None))], False),

@@ -11,7 +11,7 @@ from litellm_cancel_otel._demo import quiet
 quiet.before_litellm()
 
 from .pattern import LOOPS, TRANSPORTS, Pattern, every_pattern  # noqa: E402 - LiteLLM comes after
-from .suite import Outcome, cases, compare  # noqa: E402
+from .suite import Outcome, cases, compare  # noqa: E402 - the same
 
 
 def arguments() -> argparse.Namespace:

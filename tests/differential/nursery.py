@@ -29,8 +29,8 @@ from litellm_cancel_otel._demo import quiet
 quiet.before_litellm()
 
 from . import child, scout  # noqa: E402 - LiteLLM's variables come first
-from .observation import Observation  # noqa: E402
-from .pattern import Loop, Transport, every_pattern, planted  # noqa: E402
+from .observation import Observation  # noqa: E402 - the same
+from .pattern import Loop, Transport, every_pattern, planted  # noqa: E402 - the same
 
 
 class Job(TypedDict):

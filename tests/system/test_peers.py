@@ -16,7 +16,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.peers.__main__ import pinned  # noqa: E402 - found from here on
 from benchmarks.peers.environments import REQUIREMENTS  # noqa: E402 - the same
 from benchmarks.peers.heard import word_of  # noqa: E402 - the same
-from benchmarks.peers.running import child_command, child_environment, found_in  # noqa: E402
+from benchmarks.peers.running import child_command, child_environment, found_in  # noqa: E402 - the same
 from benchmarks.peers.sides import ENDINGS, SIDES, Side  # noqa: E402 - the same
 from benchmarks.peers.tables import Row, costs, told, write_document  # noqa: E402 - the same
 

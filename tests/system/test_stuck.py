@@ -113,8 +113,8 @@ class Site:
         await self.server.serve()
         for task in left:
             task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
         left.clear()
-        await asyncio.sleep(0.1)
         await aclose_litellm_clients()
 
     def get(self, path: str) -> "Client":

@@ -7,10 +7,12 @@ T = TypeVar("T")
 
 
 def put_back(variable: ContextVar[T], token: Token[T]) -> bool:
-    """Put a variable back as it was; return False in another context than the token is of."""
+    """Put a variable back as it was; return False where the token is not this context's, or used."""
     try:
         variable.reset(token)
     except ValueError:  # the collector closes a coroutine in whatever context is running
+        return False
+    except RuntimeError:  # another thread has put it back meanwhile
         return False
     except LookupError:
         # Python 3.11 may run the collector inside of ContextVar.set, and a destructor (LiteLLM's

@@ -22,7 +22,7 @@ class unguarded:
 
     def __init__(self) -> None:
         self._entered: list[tuple[Request | None, Token[int]]] = []
-        """The blocks that are not left yet, and in which request; tasks may share an object."""
+        """The blocks that are not left yet, and in which request; threads may share an object."""
 
     def __enter__(self) -> None:
         request = REQUEST.get()
@@ -42,10 +42,10 @@ class unguarded:
 
     def _leave(self) -> Request | None:
         """Leave the running context's last block; return the request that it was entered in."""
-        for at in reversed(range(len(self._entered))):
-            request, token = self._entered[at]
+        for entered in reversed(self._entered.copy()):
+            request, token = entered
             if put_back(UNGUARDED, token):
-                del self._entered[at]
+                self._entered.remove(entered)
                 return request
         # The collector ends a generator in whatever context is running: that one stays as it is.
         return self._entered.pop()[0]

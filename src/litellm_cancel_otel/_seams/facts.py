@@ -178,7 +178,7 @@ def _is_whole(chunks: list[Any]) -> bool:
     finished: set[object] = set()
     for chunk in chunks[-_LAST:]:
         for choice in getattr(chunk, "choices", None) or ():
-            index = _held(choice, "index")
+            index = _held(choice, "index") or 0
             seen.add(index)
             if _held(choice, "finish_reason"):
                 finished.add(index)

@@ -25,6 +25,14 @@ def test_in_another_context() -> None:
     assert running.run(variable.get) == 2
 
 
+def test_twice() -> None:
+    context = Context()
+    token = context.run(variable.set, 1)
+
+    assert context.run(put_back, variable, token)
+    assert not context.run(put_back, variable, token)
+
+
 class Lost:
     """A variable that its context has lost: only a fault of Python 3.11's makes one."""
 
