@@ -7,7 +7,7 @@ T = TypeVar("T")
 
 
 def put_back(variable: ContextVar[T], token: Token[T]) -> bool:
-    """Put a variable back as it was; return False where the token is not this context's, or used."""
+    """Put a variable back as it was; return False where the token is another's, or used."""
     try:
         variable.reset(token)
     except ValueError:  # the collector closes a coroutine in whatever context is running
